@@ -133,7 +133,23 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     ),
     "a call whose end is left out": (
         sse(start(), block(0, "tool_use"), block(1), text("a", 1), end(), STOP),
-        [M, ToolCallDelta(0, "toolu_0", "f"), ToolCallDelta(0, arguments="{}"), "a", END],
+        [M, ToolCallDelta(0, "toolu_0", "f"), "a", ToolCallDelta(0, arguments="{}"), END],
+    ),
+    "a text in the midst of a call": (
+        sse(start(), block(0, "tool_use"), text("a"), arguments('{"b"'), text("c"), arguments(":1}"), stop(), end(), STOP),
+        [
+            M,
+            ToolCallDelta(0, "toolu_0", "f"),
+            "a",
+            ToolCallDelta(0, arguments='{"b"'),
+            "c",
+            ToolCallDelta(0, arguments=":1}"),
+            END,
+        ],
+    ),
+    "a call that a text block interrupts": (
+        sse(start(), block(0, "tool_use"), block(1), text("a", 1), arguments("[]", 0), stop(1), stop(0), end(), STOP),
+        [M, ToolCallDelta(0, "toolu_0", "f"), "a", ToolCallDelta(0, arguments="[]"), END],
     ),
     "a call without an id": (
         sse(start(), block(0, "tool_use", id=None), stop(), end("tool_use"), STOP),

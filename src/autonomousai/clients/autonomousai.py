@@ -22,7 +22,7 @@ from ..provider import AsyncGeneratorProvider, ProviderModelMixin, ask, blocking
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult
 from ..timeouts import Clocks
-from ..wires.autonomousai import AUTONOMOUSAI, write_request
+from ..wires.autonomousai import AUTONOMOUSAI, wire_for, write_request
 from ..wires.messages import check_messages
 from ..wires.sealed_thoughts import without_sealed
 from .health import is_up
@@ -229,7 +229,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             body=write_request(name, messages, stream=request.stream, fields=request.fields),
             clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
-            wire=AUTONOMOUSAI,
+            wire=wire_for(request.fields) if request.fields else AUTONOMOUSAI,
             proxy=merged.proxy,
             retries=merged.retries,
             streams_url=f"{self.base_url}/v1/streams",

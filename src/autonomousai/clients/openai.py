@@ -24,8 +24,8 @@ from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
 from ..wires.messages import CheckedMessages, check_messages
 from ..wires.model_list import ModelEntry, read_model_list
-from ..wires.openai_chat.wire import CONTINUOUS_USAGE, OPENAI_CHAT, asks_for_usage
-from ..wires.raw import OPERATIONS, RESPONSES_WIRE, unsupported
+from ..wires.openai_chat.wire import OPENAI_CHAT, wire_for
+from ..wires.raw import COMPLETIONS_WIRE, OPERATIONS, RESPONSES_WIRE, unsupported
 from ..wires.request_body import write_chat_request
 from ..wires.sealed_thoughts import without_sealed
 from .adaptations import Adaptations, is_streamed
@@ -92,6 +92,10 @@ def _raw_wire(model: str, request: ChatRequest) -> Wire:
     assert request.origin is not None
     if (wire := _raw_wires().get(request.origin.wire)) is None:
         raise unsupported(model, request.origin.wire)
+    if wire.name == COMPLETIONS_WIRE:
+        from ..wires.openai_completions.wire import wire_for as text_wire_for  # noqa: PLC0415  it is there by now
+
+        return text_wire_for(request.fields)
     return wire
 
 
@@ -203,8 +207,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
                 messages = without_sealed(messages)
             if self._vendor.call_id_length:
                 messages = with_call_ids(messages, self._vendor.call_id_length)
-            if "stream_options" in request.fields and asks_for_usage(request.fields):
-                wire = CONTINUOUS_USAGE
+            if request.fields:
+                wire = wire_for(request.fields)
             body = write_chat_request(name, messages, stream=request.stream, fields=request.fields)
         else:
             body = wire.encode_request(request, name)
@@ -238,6 +242,7 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
             or type(messages) is not CheckedMessages
             or not messages.plain
             or "stream_options" in fields
+            or "n" in fields
         ):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)

@@ -22,8 +22,9 @@ from .base import Operation
 from .fields import FieldTable, RequestField, table_of
 from .json import MAX_DEPTH, decode, too_deep
 from .message_schemas import MESSAGES
+from .openai_chat.decoder import ChatStreamDecoder
 from .openai_chat.request import CHAT, OTHERS_SAY, SHARED, chat_request
-from .openai_chat.wire import OpenAIChatWire
+from .openai_chat.wire import OpenAIChatWire, asks_for_several
 from .request_body import decode_object, encode_request, request_fields
 from .shapes import FLAG, TEXT, Shape, refusal
 
@@ -117,6 +118,20 @@ class AutonomousAIWire(OpenAIChatWire):
 
 
 AUTONOMOUSAI: Final = AutonomousAIWire()
+
+
+class SeveralAnswersWire(AutonomousAIWire):
+    """The same, where several choices were asked for: each chunk says which of them it continues."""
+
+    decoder = ChatStreamDecoder
+
+
+_SEVERAL: Final = SeveralAnswersWire()
+
+
+def wire_for(fields: Mapping[str, Any]) -> AutonomousAIWire:
+    """Return what reads the answer to a request with these *fields*."""
+    return _SEVERAL if asks_for_several(fields) else AUTONOMOUSAI
 
 
 def write_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:

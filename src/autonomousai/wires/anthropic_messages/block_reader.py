@@ -78,8 +78,7 @@ class BlockReader:
     def start(self, index: int | None, block: Json, batch: Batch, others: Json | None = None) -> None:
         """Begin a block; what it holds already is said at once. *others*: unknown members of the event that began it."""
         last, self._kind = self._kind, text_in(block.get("type"))
-        # Some servers stream several calls at once: the arguments of the one before may still come.
-        (self._end if self._kind == "tool_use" else self.close)(batch)
+        self._end(batch)  # of a call before it, which some servers leave open, the arguments may still come
         self._index = self._index + 1 if index is None else index
         self._is_open = self.said = True
         self._begun, self._thought = "", []

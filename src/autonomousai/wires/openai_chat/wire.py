@@ -22,6 +22,21 @@ from .short_writer import write_short_answer, write_short_stream
 from .usual import UsualChunk
 
 
+class OneChoiceDecoder(ChatStreamDecoder):
+    """Reads an answer of which one choice was asked for: a choice that is alone in its chunk is that one, whatever its number.
+    Some servers count tokens or chunks there. Documents are read so too."""
+
+    __slots__ = ()
+
+    def _read_object(self, obj: dict[str, Any], chunk: Chunk, data: bytes, event: str, batch: Batch) -> None:
+        choices = chunk.choices
+        if choices and len(choices) == 1 and choices[0].index:
+            choices[0].index = 0
+            if isinstance(said := obj["choices"], list):
+                obj = {**obj, "choices": [{**choice, "index": 0} for choice in said if isinstance(choice, dict)]}
+        super()._read_object(obj, chunk, data, event, batch)
+
+
 class OpenAIChatWire(Wire):
     """``POST /v1/chat/completions``."""
 
@@ -56,7 +71,7 @@ class OpenAIChatWire(Wire):
         """See `Wire.encode_request`."""
         return write_chat_request(model, request.messages, stream=request.stream, fields=request.fields)
 
-    decoder = ChatStreamDecoder
+    decoder: ClassVar[type[ChatStreamDecoder]] = OneChoiceDecoder
     decode_answer = staticmethod(decode_completion)
     decode_short = staticmethod(read_short_stream)
     short_end = b"data: [DONE]\n\n"
@@ -154,6 +169,27 @@ class ContinuousUsageWire(OpenAIChatWire):
 
 
 CONTINUOUS_USAGE: Final = ContinuousUsageWire()
+
+
+class SeveralChoicesWire(OpenAIChatWire):
+    """Chat completions of which several choices were asked for: each chunk says which of them it continues."""
+
+    decoder = ChatStreamDecoder
+
+
+SEVERAL_CHOICES: Final = SeveralChoicesWire()
+
+
+def wire_for(fields: Mapping[str, Any]) -> OpenAIChatWire:
+    """Return what reads the answer to a request with these *fields*."""
+    if "stream_options" in fields and asks_for_usage(fields):
+        return CONTINUOUS_USAGE
+    return SEVERAL_CHOICES if asks_for_several(fields) else OPENAI_CHAT
+
+
+def asks_for_several(fields: Mapping[str, Any]) -> bool:
+    """Return whether the *fields* of a request ask for several choices."""
+    return fields.get("n") not in (None, 1)
 
 
 def asks_for_usage(fields: Mapping[str, Any]) -> bool:

@@ -12,6 +12,7 @@ from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
 from ..openai_chat.completion import decode_completion
 from ..openai_chat.decoder import ChatStreamDecoder
+from ..openai_chat.wire import OneChoiceDecoder, asks_for_several
 from ..raw import COMPLETIONS_WIRE
 from ..raw_errors import read_raw_error
 from .encoder import TextStreamEncoder, encode_text_completion
@@ -37,7 +38,7 @@ class OpenAICompletionsWire(Wire):
         return write_completion_request(request, model)
 
     # A server that answers in the shape of chat completions is understood, too.
-    decoder = ChatStreamDecoder
+    decoder: ClassVar[type[ChatStreamDecoder]] = ChatStreamDecoder
     decode_answer = staticmethod(decode_completion)
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> TextStreamEncoder:
@@ -73,3 +74,17 @@ class OpenAICompletionsWire(Wire):
 
 
 OPENAI_COMPLETIONS: Final = OpenAICompletionsWire()
+
+
+class OneTextWire(OpenAICompletionsWire):
+    """Text completions of which one choice was asked for: a choice that is alone in its chunk is that one."""
+
+    decoder = OneChoiceDecoder
+
+
+_ONE: Final = OneTextWire()
+
+
+def wire_for(fields: Mapping[str, Any]) -> OpenAICompletionsWire:
+    """Return what reads the answer to a request with these *fields*, whose ``n`` counts the choices of all prompts."""
+    return OPENAI_COMPLETIONS if asks_for_several(fields) else _ONE
