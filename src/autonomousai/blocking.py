@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Coroutine
@@ -36,10 +37,19 @@ class ClosedError(RuntimeError):
         super().__init__("the background loop was closed")
 
 
+class EndedError(RuntimeError):
+    """The interpreter ends, and runs no further thread."""
+
+    def __init__(self) -> None:
+        super().__init__("the interpreter is ending: blocking calls can be made until its exit handlers (atexit) have run")
+
+
 class BackgroundLoop:
     """One event loop in a thread of its own."""
 
     def __init__(self) -> None:
+        if sys.is_finalizing():  # Python 3.11 would wait for the thread for ever, and later ones start none
+            raise EndedError
         # The thread knows nothing of us: so we can be forgotten while it runs, which ends it.
         self._over = over = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -50,7 +60,12 @@ class BackgroundLoop:
         atexit.unregister(_end_all)
         atexit.register(_end_all)
         _running[self._thread] = self._end
-        self._thread.start()
+        try:
+            self._thread.start()
+        except RuntimeError:  # "can't create new thread at interpreter shutdown", which begins before exit handlers in 3.12.0
+            del _running[self._thread]
+            self._loop.close()
+            raise EndedError from None
 
     @property
     def is_here(self) -> bool:

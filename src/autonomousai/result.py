@@ -71,7 +71,11 @@ class AnswerBatches:
             if self.is_over:
                 raise IncompleteStreamError(CLOSED)
         except BaseException as error:
+            is_left = self._is_left()
             await self.aclose()
+            if is_left and isinstance(error, IncompleteStreamError):
+                self._error = IncompleteStreamError(CLOSED, partial=answer.text)
+                raise self._error from None
             if isinstance(error, StopAsyncIteration):
                 if answer.finish is not None:
                     raise
@@ -84,6 +88,10 @@ class AnswerBatches:
             raise
         answer.add(batch)
         return batch
+
+    def _is_left(self) -> bool:
+        """Return whether another task closed the stream while this one waited for it."""
+        return self.is_over
 
     async def pipe_to(self, sink: Sink) -> bool:
         """See `BatchStream.pipe_to`."""

@@ -6,6 +6,8 @@ import asyncio
 import gc
 import os
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -258,6 +260,37 @@ def test_a_dropped_provider_ends_its_thread() -> None:
         thread.join(60)
 
         assert not thread.is_alive()
+
+
+_AT_THE_END = """
+import sys
+from autonomousai import AutonomousAI
+
+provider = AutonomousAI(sys.argv[1], retries=0)
+
+class Late:
+    def __del__(self, ask=provider.complete):
+        try:
+            print(ask("llama", [{"role": "user", "content": "Hello"}]).text())
+        except RuntimeError as error:
+            print("told:", error)
+
+late = Late()
+if "before" in sys.argv:
+    print(provider.complete("llama", [{"role": "user", "content": "Hello"}]).text())
+"""
+
+
+@pytest.mark.parametrize("before", [(), ("before",)])
+def test_a_call_at_the_interpreters_end_is_told(before: tuple[str, ...]) -> None:
+    """By what is deleted last, when no thread can begin any more: it waited for ever for one."""
+    with served(Script.stream("Hel", "lo")) as server:
+        asked = [sys.executable, "-W", "error", "-c", _AT_THE_END, server.url, *before]
+        ended = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=True)
+
+    assert "told: the interpreter is ending" in ended.stdout
+    assert ("Hello" if before else "told") == ended.stdout[:5].strip(": ")
+    assert "" == ended.stderr
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="elsewhere nothing forks")

@@ -153,7 +153,7 @@ async def test_closing_from_another_task(begins: bool, stream: bool, road: str) 
         while begins and not (got if stream else request.sent):
             await asyncio.sleep(0)
         await asyncio.gather(result.aclose(), result.aclose())
-        with pytest.raises(IncompleteStreamError):
+        with pytest.raises(IncompleteStreamError, match="the answer was closed"):
             await reading
         await result.aclose()
         end = await request.over()

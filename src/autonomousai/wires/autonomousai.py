@@ -25,7 +25,7 @@ from .message_schemas import MESSAGES
 from .openai_chat.decoder import ChatStreamDecoder
 from .openai_chat.request import CHAT, OTHERS_SAY, SHARED, chat_request
 from .openai_chat.wire import OpenAIChatWire, asks_for_several
-from .request_body import decode_object, encode_request, request_fields
+from .request_body import decode_object, encode_plain, encode_request, request_fields
 from .shapes import FLAG, TEXT, Shape, refusal
 
 
@@ -139,7 +139,7 @@ def write_request(model: str, messages: Messages, *, stream: bool, fields: Mappi
     where they are None. *messages* are checked ones."""
     return encode_request(
         {
-            "messages": b64encode(msgspec.json.encode(messages)).decode("ascii"),
+            "messages": b64encode(encode_plain(messages)).decode("ascii"),
             "threadId": model,
             "stream": stream,
             "aiAgent": model,

@@ -151,6 +151,8 @@ def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     enumeration's members, as far as messages may be nested. What holds itself stays as it is. ``above``: the ids of what
     *value* stands in."""
     if isinstance(value, str):
+        if type(value) is not str:  # of a class of its own, such as a template engine's
+            return _plain(str.__str__(value))
         return value if value.isascii() or _is_writable(value) else join_halves(value)
     if value is None or isinstance(value, bytes | int | float) or len(above) > MAX_DEPTH or id(value) in above:
         return value
@@ -162,7 +164,10 @@ def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
         return {key: _plain(item, above) for key, item in value.items()}
     if isinstance(value, Sequence):
         return [_plain(item, above) for item in value]
-    return value
+    try:
+        return as_plain(value)
+    except (TypeError, ValueError):
+        return value
 
 
 Refuse = Callable[[str | None, str], InvalidMessagesError]

@@ -80,13 +80,14 @@ def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
 
 
-_encode: Final = msgspec.json.Encoder(enc_hook=as_plain, decimal_format="number").encode
+#: Writes what a caller in Python may give.
+encode_plain: Final = msgspec.json.Encoder(enc_hook=as_plain, decimal_format="number").encode
 
 
 def encode_request(request: dict[str, Any]) -> bytes:
     """Return the JSON text of a request, in UTF-8. Raises `ValueError` that names the field where it cannot be written."""
     try:
-        return _encode(request)
+        return encode_plain(request)
     except (TypeError, ValueError, RecursionError):
         for name, value in request.items():
             if problem := problem_of(value):

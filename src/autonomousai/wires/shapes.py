@@ -37,7 +37,10 @@ def shown(value: Any) -> str:
     """Return a caller's value for an error's message: at most 100 characters, and of lists and objects only what they are."""
     if isinstance(value, dict | list | tuple):
         return kind(value)
-    text = msgspec.json.encode(value[:101] if isinstance(value, str) else value).decode()
+    try:
+        text = msgspec.json.encode(value[:101] if isinstance(value, str) else value).decode()
+    except (TypeError, ValueError):  # what a caller in Python gave, which is no JSON
+        return kind(value)
     return text if len(text) <= 102 else f"{text[:100]}…"
 
 

@@ -11,13 +11,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ...late import late_pattern
-from ...request import RESERVED, ChatRequest, OriginalRequest
+from ...request import ChatRequest, OriginalRequest
 from ..call_ids import with_distinct_ids
 from ..fields import UNSUPPORTED
 from ..messages import CheckedMessages, check_messages
 from ..openai_chat.request import CHAT
 from ..pairing import with_paired_results
-from ..request_body import encode_request
+from ..request_body import encode_request, request_fields
 from ..shapes import refusal
 from .members import Json
 from .message import DEFAULT_MAX_TOKENS, WIRE
@@ -89,7 +89,7 @@ def _translated(request: ChatRequest) -> Json:
     body: Json = {"messages": messages}
     if system:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
-    _write_fields(body, CHAT.check({name: value for name, value in request.fields.items() if name not in RESERVED}))
+    _write_fields(body, CHAT.check(request_fields(request.fields)))
     _settle_tools(body)
     _settle_thinking(body)
     return body
