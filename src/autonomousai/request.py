@@ -118,7 +118,8 @@ class ChatRequest(msgspec.Struct, frozen=True):
     that is none of chat completions. ``echo``: what of the request the answer repeats, where the caller's wire wants that.
     ``cached_as``: the name under which the answer may be kept, and given again to the same request; ``""`` where it may not.
     ``refresh``: what is kept is not given, and replaced. ``over_budget``: the caller has spent its budget, so that a cheaper
-    route answers, where there is one.
+    route answers, where there is one. ``context``: headers by which an upstream learns what the caller calls the request, and
+    the trace that it belongs to.
     """
 
     model: str
@@ -131,6 +132,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     cached_as: str = ""
     refresh: bool = False
     over_budget: bool = False
+    context: dict[str, str] = {}
 
     @property
     def is_raw(self) -> bool:

@@ -335,9 +335,10 @@ class RouteState:
         """Return an attempt at *upstream* within the time that is left."""
         observer = None if self.settings.observer is None else self.settings.observer.attempt(upstream, self.request)
         last = self.is_last(upstream)
+        context = self.request.context
         options = CallOptions(
             deadline=self.deadline,
-            headers=None if observer is None else observer.headers,
+            headers=(context or None) if observer is None else {**context, **observer.headers},
             proxy=self._options.proxy,
             retries=0,  # what is tried again is the gateway's to say: both together would multiply
             last=last,

@@ -190,6 +190,7 @@ class App(RequestRouter):
             bodies=BodyReader(config.server.max_body),
             total_s=config.clocks.total,
             admission=self._keys.admission,
+            traces=self._tracer is not None,
         )
 
     def _make_reloader(self, config: Config, maker: GatewayMaker[Config] | None) -> Reloader[Config] | None:

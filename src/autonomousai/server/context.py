@@ -25,7 +25,7 @@ class EndpointContext(msgspec.Struct):
     names become models, the places, what is counted, the streams that can be resumed and whose they are, the sweep of open
     streams, what reads bodies. ``total_s``: seconds that an answer may take, and its caller to read it. ``admission``: what
     callers' keys allow. ``look_again``: has what is served follow the models on this machine, before it is looked for one that
-    is not ``settled``."""
+    is not ``settled``. ``traces``: requests have spans here, which are named to upstreams."""
 
     provider: AsyncGeneratorProvider
     source: AsyncGeneratorProvider
@@ -44,3 +44,4 @@ class EndpointContext(msgspec.Struct):
     admission: Admission
     settled: Container[str] = frozenset()
     look_again: Callable[[str], Awaitable[None]] | None = None
+    traces: bool = False

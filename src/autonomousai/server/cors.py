@@ -13,7 +13,7 @@ _METHODS: Final = (b"GET", b"POST", b"DELETE", b"HEAD")
 #: Headers of answers that a page may read.
 _EXPOSED: Final = b", ".join(
     [
-        b"x-request-id, x-stream-id, retry-after",
+        b"x-request-id, x-client-request-id, x-stream-id, retry-after",
         *(
             b"x-ratelimit-%b-%b" % (what, name)
             for name in (b"requests", b"tokens")

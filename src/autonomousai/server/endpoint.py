@@ -27,6 +27,7 @@ from ..wires.provenance import make_provenance
 from ..wires.raw import unsupported
 from .bodies import SMALL
 from .cache_status import tell_cache
+from .caller_context import CONTEXT_HEADERS, context_of
 from .context import EndpointContext
 from .disconnect import DisconnectScope
 from .refusals import fail, refuse_image
@@ -124,6 +125,9 @@ class Endpoint:
                 request = msgspec.structs.replace(request, model=self._model)
             if request.origin is not None:
                 request = with_headers(request, request.origin, self.wire, exchange)
+            known = exchange.known
+            if (known is None or known.note is None) and not CONTEXT_HEADERS.isdisjoint(exchange.head):
+                request = msgspec.structs.replace(request, context=context_of(exchange.head, traces=context.traces))
             check_model(request)
             if request.stream:
                 asked.response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)

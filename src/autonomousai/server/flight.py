@@ -22,6 +22,7 @@ from ..request import ChatRequest
 from ..telemetry.metrics import AnswerMeter
 from ..wires.base import AnswerHead
 from .auth import AccessControl
+from .caller_context import CONTEXT_HEADERS
 from .context import EndpointContext
 from .disconnect import DisconnectScope
 from .endpoint import (
@@ -292,6 +293,8 @@ def _is_admitted(context: EndpointContext, guard: AccessControl, endpoint: Endpo
     known = exchange.known
     if known is None or known.note is not endpoint:
         if not context.bodies.takes(exchange) or passes_headers(endpoint.wire, exchange):
+            return False
+        if not CONTEXT_HEADERS.isdisjoint(exchange.head):
             return False
         is_longer = may_be_resumed(exchange)
         if known is not None:

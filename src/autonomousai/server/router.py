@@ -21,6 +21,7 @@ from ..keys.ring import KeyRing
 from ..telemetry.access_log import AccessLog
 from ..wires.registry import COUNTED, OPENAI_CHAT, SERVED
 from .auth import STREAMS_PATH, AccessControl
+from .caller_context import named_back
 from .cold import wire_of_request
 from .context import EndpointContext
 from .cors import CrossOrigin
@@ -126,6 +127,7 @@ class RequestRouter(ABC):
                 await self._open_keys()  # those that were made may be all that there are
             known = exchange.known
             if known is None or known.note is None or self._guard.draining or not self._guard.recall(exchange):
+                exchange.extra = [*exchange.extra, *named_back(exchange.head)]
                 self._guard.check(exchange)
                 self._guard.remember(exchange)
             if endpoint is not None and exchange.method == "POST":

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..http.server.exchange import Exchange
+from ..http.server.exchange import CLIENT_ID, Exchange
 from .metrics import AnswerMeter
 
 LogFormat = Literal["text", "json", "off"]
@@ -37,6 +37,9 @@ _FAREWELL_S: Final = 1.0
 
 #: Characters of a caller's path that are written.
 _LONGEST_PATH: Final = 200
+
+#: What of a caller's words needs no percent in front.
+_PLAIN: Final = "/:,;=@+$!*()~"
 
 _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT"})
 
@@ -58,6 +61,7 @@ class AccessLogEntry(msgspec.Struct, omit_defaults=True):
     outcome: str | None = None
     upstream_status: int | None = None
     key: str | None = None
+    client_request_id: str | None = None
 
     def text(self) -> str:
         """The same for people: ``key=value``, after what every request has."""
@@ -72,6 +76,8 @@ class AccessLogEntry(msgspec.Struct, omit_defaults=True):
             line += f"tokens={self.prompt_tokens}+{self.completion_tokens} "
         if self.first_token_ms is not None:
             line += f"first={self.first_token_ms}ms "
+        if self.client_request_id is not None:
+            line += f"client_request_id={quote(self.client_request_id, safe=_PLAIN)} "
         return line + self.request_id
 
 
@@ -89,13 +95,16 @@ class AccessLog:
         entry = AccessLogEntry(
             self._now(),
             exchange.method if exchange.method in _METHODS else "?",
-            path if known else quote(path[:_LONGEST_PATH], safe="/:,;=@+$!*()~"),
+            path if known else quote(path[:_LONGEST_PATH], safe=_PLAIN),
             exchange.status,
             round(seconds * 1000),
             exchange.request_id,
         )
         if exchange.key:
             entry.key = exchange.key
+        for header, value in exchange.extra:
+            if header == CLIENT_ID:
+                entry.client_request_id = value.decode("ascii")
         meter: AnswerMeter | None = exchange.meter
         if meter is not None:
             _add_answer(entry, meter)

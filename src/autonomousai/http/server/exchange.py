@@ -147,6 +147,9 @@ class ServedApplication(Application, Protocol):
         """Close what was started."""
 
 
+#: The header in which a response repeats, and an upstream gets, the caller's own name for its request: OpenAI's.
+CLIENT_ID: Final = b"x-client-request-id"
+
 #: Names for requests to come. A child process makes its own.
 _ids: Final[list[str]] = []
 _IDS: Final = 64

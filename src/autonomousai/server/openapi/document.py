@@ -40,7 +40,8 @@ A streamed answer is server-sent events: each is one `Chunk`, and the last one i
 cut. After the head was sent an error travels as an event of the shape `Error`; then neither a finish reason nor `[DONE]` \
 follows. Lines that begin with a colon are comments.
 
-Every answer has the header `x-request-id`, under which the server's log knows it. Every error has the shape `Error`. A wrong \
+Every answer has the header `x-request-id`, under which the server's log knows it, and in `x-client-request-id` \
+what the caller calls it in that header or in `x-request-id`. Every error has the shape `Error`. A wrong \
 method is 405 with the header `allow`, an unknown path 404. On any path a request that does not come in time is 408, one whose \
 target is too long 414, one whose head is too large 431, and one that is no HTTP/1.1 400, 501 or 505. OpenAI's paths may be \
 written without `/v1` too."""
