@@ -113,7 +113,8 @@ async def test_a_line_may_come_before_the_answer_is_put_away(tmp_path, ended, ou
     watch = SimpleNamespace(model="llama", upstream="u", outcome="", first=0.0, began=0.0, answer=SimpleNamespace(finish=ended))
     with (tmp_path / "log").open("wb") as file:
         log = AccessLog("json", file.fileno())
-        log.note(SimpleNamespace(method="POST", status=200, request_id="r", meter=watch, key=""), CHAT, known=True, seconds=1.0)
+        exchange = SimpleNamespace(method="POST", status=200, request_id="r", meter=watch, key="", extra=[])
+        log.note(exchange, CHAT, known=True, seconds=1.0)
         log.close()
 
     assert outcome == entries(tmp_path / "log")[0]["outcome"]
