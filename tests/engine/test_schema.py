@@ -161,6 +161,8 @@ GUIDED: list[Any] = [
     {"type": "string", "maxLength": 2000},
     {"type": "array", "prefixItems": [{"const": 1}, {"const": 2}], "minItems": 2, "maxItems": 2},
     {"enum": [f"v{number}" for number in range(300)]},
+    {"type": "object", "patternProperties": {"^x[0-9]$": {"type": "null"}}, "additionalProperties": False},
+    {"type": "object", "properties": {"next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}, "additionalProperties": False},
 ]
 
 
@@ -189,7 +191,7 @@ def test_a_schema_that_llama_cpp_honours_goes_its_way() -> None:
     assert {"response_format": made} == with_grammar({"response_format": made})
 
 
-@pytest.mark.parametrize("keyword", ["uniqueItems", "minProperties", "not", "if", "patternProperties"])
+@pytest.mark.parametrize("keyword", ["uniqueItems", "minProperties", "not", "if", "contains"])
 def test_what_no_way_honours_is_a_400_unless_the_caller_is_not_strict(keyword: str) -> None:
     """It names the place, and says how the rest of the schema can be had."""
     schema = {"type": "object", keyword: {}}
@@ -199,6 +201,21 @@ def test_what_no_way_honours_is_a_400_unless_the_caller_is_not_strict(keyword: s
     assert (400, f"schema.{keyword}") == (caught.value.status, caught.value.param)
     made = answer_format(schema, "schema", is_loose=True)
     assert {"type": "object"} == guided_schemas({"response_format": made})["response_format"]
+
+
+def test_a_reference_to_elsewhere_is_a_400_that_names_its_place() -> None:
+    """llama.cpp would say so without the place; with `strict: false` it is left out."""
+    schema = {"type": "object", "properties": {"a": {"$ref": "https://example.com/a.json"}}}
+    with pytest.raises(StatusError, match="send strict: false") as caught:
+        answer_format(schema, "schema", is_loose=False)
+
+    assert (400, "schema.properties.a.$ref") == (caught.value.status, caught.value.param)
+    assert (
+        {}
+        == guided_schemas({"response_format": answer_format(schema, "schema", is_loose=True)})["response_format"]["properties"][
+            "a"
+        ]
+    )
 
 
 def test_a_schema_that_nothing_obeys_is_refused_whatever_the_caller_says() -> None:

@@ -74,6 +74,12 @@ HARD: dict[str, dict[str, Any]] = {
     "values": {"unit": {"enum": ["K", 7, None]}, "kind": {"const": 'x"y'}},
     "alternatives": {"id": {"anyOf": [CODE, {"type": "integer", "maximum": -5}]}, "at": {"type": "string", "format": "date"}},
     "lists": {"words": {"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "maxItems": 3}},
+    "references": {
+        "first": {"type": "array", "items": CODE, "minItems": 1, "maxItems": 1},
+        "second": {"$ref": "#/properties/first/items"},
+        "third": {"anyOf": [{"$ref": "#/properties/first"}, {"type": "null"}]},
+    },
+    "names": {"map": {"type": "object", "propertyNames": {"pattern": "^[a-c]$"}, "additionalProperties": {"const": 1}}},
     "objects": {"place": {"type": "object", "properties": {"code": CODE}, "required": ["code"]}},
 }
 
@@ -89,6 +95,22 @@ async def test_arguments_obey_the_schema(name: str, engine: LlamaCpp) -> None:
     jsonschema.validate(arguments, {**made["function"]["parameters"], "additionalProperties": False})
     assert answer.finish is not None
     assert ("", f"save_{name}", "tool_calls") == (answer.text, called, answer.finish.reason)
+
+
+async def test_what_holds_itself_is_referred_to_as_the_root(engine: LlamaCpp) -> None:
+    """As OpenAI documents it and C#'s exporter writes it; in tools, and as the form of an answer."""
+    node = {"n": {"enum": [1, 2]}, "next": {"anyOf": [{"$ref": "#"}, {"type": "null"}]}}
+    held = {"type": "object", "properties": node, "required": ["n", "next"], "additionalProperties": False}
+    form = {"type": "json_schema", "json_schema": {"name": "x", "schema": held, "strict": True}}
+
+    for given in ({"response_format": form}, {"tools": [tool("save", node)], "tool_choice": "required"}):
+        for seed in range(3):
+            answer = Answer()
+            fields = {"temperature": 2, "max_tokens": 200, "seed": seed, **given}
+            async for batch in engine.create_async_generator("llama", user("Hello"), stream=True, **fields).batches():
+                answer.add(batch)
+            if answer.finish is not None and answer.finish.reason != "length":
+                jsonschema.validate(calls_of(answer)[0][1] if "tools" in given else json.loads(answer.text), held)
 
 
 async def test_the_choice_of_a_tool_is_kept(engine: LlamaCpp) -> None:

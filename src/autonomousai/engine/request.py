@@ -18,11 +18,13 @@ from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
 from ..wires.openai_chat.older_calls import with_tool_calls
 from ..wires.openai_chat.request import CHAT
+from ..wires.schema_bounds import check_schema
 from ..wires.shapes import check_type, number, refusal, shown
 from .images import INVALID_IMAGE, image_part
 from .schema import engine_schema
 from .tool_messages import template_calls
 from .tool_schema import held_schema
+from .usual_schema import usual_schema
 
 #: The engine's seeds have 32 bits, of which the last value means "draw one".
 SEEDS: Final = 2**32 - 1
@@ -149,8 +151,9 @@ def answer_format(schema: Any, place: str, *, is_loose: bool) -> dict[str, Any]:
     *is_loose*: the caller said ``strict: false``, and what cannot be honoured is left out. Raises `StatusError` 400 that names
     the place, elsewhere."""
     guided: dict[str, Any] = {}
+    check_schema(schema, place)
     try:
-        obeyed = engine_schema(schema, place)
+        obeyed = engine_schema(usual_schema(schema), place)
     except StatusError as error:
         if error.code != UNSUPPORTED:  # it is no schema, or one that nothing obeys
             raise

@@ -57,6 +57,7 @@ def engine_schema(schema: Any, param: str) -> dict[str, Any]:
     values = 0
     for count, (place, node) in enumerate(_walk(bounded, param), start=1):
         values += _check(place, node)
+        _check_reference(place, node, bounded)
         _pair_bounds(node)
         if count > _MAX_SCHEMAS:
             raise refusal(param, f"holds more than {_MAX_SCHEMAS} schemas; {_TOO_MANY}", UNSUPPORTED)
@@ -80,6 +81,15 @@ def _walk(node: Any, place: str) -> Iterator[tuple[str, dict[str, Any]]]:
         child = node.get(keyword)
         if child is not None and not (keyword == "additionalProperties" and isinstance(child, bool)):
             yield from _walk(child, f"{place}.{keyword}")
+
+
+def _check_reference(place: str, node: dict[str, Any], root: dict[str, Any]) -> None:
+    """llama.cpp resolves references to definitions of the root alone."""
+    if "$ref" not in node:
+        return
+    steps = str(node["$ref"]).split("/")
+    if len(steps) != 3 or steps[0] != "#" or steps[1] not in _DEFINITIONS or steps[2] not in (root.get(steps[1]) or ()):
+        raise refusal(f"{place}.$ref", "leads to no definition that the embedded engine could be held to", UNSUPPORTED)
 
 
 def _check(place: str, node: dict[str, Any]) -> int:

@@ -17,6 +17,7 @@ import msgspec
 from ..wires.fields import UNSUPPORTED
 from ..wires.schema_bounds import check_schema
 from ..wires.shapes import refusal
+from .usual_schema import usual_schema
 
 #: Measured: within these bounds the engine makes the grammar in some ten milliseconds.
 _MOST_SCHEMAS: Final = 1000
@@ -87,7 +88,7 @@ _KEYWORDS: Final[dict[str, Callable[[Any], bool]]] = {
     "format": lambda value: value in _FORMATS,
 }
 #: Those whose values are schemas: of names, in a list, or one.
-_MAPPINGS: Final = ("properties", "$defs", "definitions")
+_MAPPINGS: Final = ("properties", "patternProperties", "$defs", "definitions")
 _LISTS: Final = ("anyOf", "oneOf", "allOf", "prefixItems")
 _SINGLE: Final = ("items", "additionalProperties")
 
@@ -110,6 +111,8 @@ def tool_schema(parameters: Any, param: str, *, is_strict: bool = False) -> dict
     schema = held_schema(parameters, param, is_strict=is_strict)
     if "type" not in schema and not schema.keys() & {"$ref", *_LISTS}:
         schema["type"] = "object"
+    if isinstance(schema.get("type"), list) and "object" in schema["type"]:
+        schema["type"] = "object"  # null is no set of arguments
     if schema.get("type", "object") != "object":
         raise refusal(f"{param}.type", "must be object: a function's arguments are one")
     return schema
@@ -118,7 +121,8 @@ def tool_schema(parameters: Any, param: str, *, is_strict: bool = False) -> dict
 def held_schema(schema: Any, param: str, *, is_strict: bool) -> dict[str, Any]:
     """Return of *schema* what a grammar can hold the engine to. Raises `StatusError` 400 as `tool_schema` does."""
     check_schema(schema, param)
-    return _SchemaReader(schema, param, is_strict=is_strict).read(schema, param)
+    usual = usual_schema(schema)
+    return _SchemaReader(usual, param, is_strict=is_strict).read(usual, param)
 
 
 #: JSON as models were trained to write it, with one space and no line breaks.
@@ -136,17 +140,6 @@ _SPACING: Final = {
 def json_rule(schema: dict[str, Any]) -> str:
     """Return what stands in a rule of a grammar for JSON that obeys *schema*; see `tool_grammar`."""
     return f"%json {json.dumps({**schema, **_SPACING})}"
-
-
-def _usual(node: dict[str, Any]) -> dict[str, Any]:
-    """Return *node* in the usual form: in PHP no properties are an empty list, and Google's types are in capitals."""
-    usual = dict(node)
-    for keyword in _MAPPINGS:
-        if keyword in node and node[keyword] in (None, []):
-            usual[keyword] = {}
-    if isinstance(name := node.get("type"), str) and name.lower() in _TYPES:
-        usual["type"] = name.lower()
-    return usual
 
 
 class _SchemaReader:
@@ -168,9 +161,13 @@ class _SchemaReader:
         if not isinstance(node, dict):
             raise refusal(place, "must be a schema: an object", "invalid_type")
         kept: dict[str, Any] = {}
-        for keyword, value in _usual(node).items():
+        for keyword, value in node.items():
             where = f"{place}.{keyword[:50]}"
-            if keyword in _MAPPINGS and isinstance(value, dict):
+            if (
+                keyword in _MAPPINGS
+                and isinstance(value, dict)
+                and (keyword != "patternProperties" or all(map(_is_pattern, value)))
+            ):
                 kept[keyword] = {name: self._schema(each, f"{where}.{name[:50]}") for name, each in value.items()}
             elif keyword in _LISTS and _is_values(value):
                 kept[keyword] = [self._schema(each, f"{where}[{index}]") for index, each in enumerate(value)]
