@@ -594,6 +594,18 @@ async def test_waiting_for_standard_input_is_told_and_can_be_interrupted(env: di
     assert 130 == ended.code
 
 
+@pytest.mark.parametrize("options", [[], ["--wire", "openai"], ["--vendor", "ollama"], ["--vendor", "anthropic"]])
+@pytest.mark.parametrize("url", ["http://[::1:9/v1", "http://a..example", "http://\u2100.example"])
+async def test_an_address_that_cannot_be_read_is_said_so(url: str, options: list[str], env: dict[str, str]) -> None:
+    """Whichever API the server is said to have, and wherever the address stands."""
+    given = await run("chat", "--base-url", url, *options, QUESTION, env=env)
+    in_environment = await run("chat", *options[:2], QUESTION, env={**env, "AUTONOMOUSAI_BASE_URL": url})
+
+    assert given.err.startswith("autonomousai: error: base_url ")
+    assert (3, "", 1) == (given.code, given.out, given.err.count("\n"))
+    assert "Traceback" not in in_environment.err
+
+
 # By its vendor
 
 

@@ -106,6 +106,17 @@ async def test_they_can_be_shown_and_forgotten(env: dict[str, str]) -> None:
     assert {"max_tokens": 40, "plain": True} == tomllib.loads(left.out)
 
 
+async def test_a_key_may_be_written_like_its_option(env: dict[str, str]) -> None:
+    """`--base-url` is what the command line calls it."""
+    set_ = await run("config", "set", "base-url", "http://127.0.0.1:9/v1", env=env)
+    got = await run("config", "get", "base-url", env=env)
+    unset = await run("config", "unset", "base-url", env=env)
+    left = await run("config", "get", env=env)
+
+    assert ["", "http://127.0.0.1:9/v1\n", "", ""] == [each.out for each in (set_, got, unset, left)]
+    assert [0, 0, 0, 0] == [each.code for each in (set_, got, unset, left)]
+
+
 @pytest.mark.parametrize(
     ("key", "value", "said"),
     [

@@ -53,6 +53,11 @@ def test_what_is_copied_with_a_base_url_is_taken_off(written: str, meant: str) -
         ("127.0.0.1:8000", "is not a URL; write it as http://host:port"),
         ("   ", "is not a URL; write it as http://host:port"),
         ("ws://host/v1", "must begin with http:// or https://"),
+        ("http://[::1:9/v1", "cannot be read: Invalid IPv6 URL"),
+        ("http://a..example/v1", "has a host that cannot be"),
+        ("http://.example/v1", "has a host that cannot be"),
+        (f"http://{'a' * 64}.example/v1", "has a host that cannot be"),
+        (f"http://{'é' * 63}.example/v1", "has a host that cannot be"),
     ],
 )
 def test_what_cannot_be_meant_is_named(written: str, said: str) -> None:
@@ -167,6 +172,14 @@ def test_which_proxy_the_environment_names(
     proxy = environment_proxy(url)
 
     assert expected == (proxy and proxy.url)
+
+
+def test_a_proxy_whose_host_cannot_be_looked_up_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resolver's own error would name nothing."""
+    monkeypatch.setenv("HTTP_PROXY", "http://p..example:3128")
+
+    with pytest.raises(ConfigError, match=r"^HTTP_PROXY 'http://p\.\.example:3128' has a host that cannot be"):
+        environment_proxy("http://h")
 
 
 def test_a_proxy_that_cannot_be_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,6 +62,7 @@ def show_config(args: argparse.Namespace, terminal: Terminal) -> int:
 
 def _show_defaults(key: str | None, terminal: Terminal) -> int:
     """Print one default, or all of them as TOML. Exit code 1 where the one is not kept."""
+    key = None if key is None else defaults.as_key(key)
     if key is not None and key not in defaults.KEYS:
         raise UsageError(f"unknown key {key!r}; keys: {', '.join(defaults.KEYS)}{did_you_mean(key, defaults.KEYS)}")
     kept = {name: value for name, value in msgspec.to_builtins(defaults.load(os.environ)).items() if value is not None}

@@ -131,6 +131,11 @@ def _is_same(base_url: str, kept: str | None) -> bool:
     return kept is not None and clean_base_url(base_url) == clean_base_url(kept)
 
 
+def as_key(key: str) -> str:
+    """Return *key* as it stands in the file, where it was written like the option."""
+    return key.removeprefix("--").replace("-", "_")
+
+
 def change(key: str, value: str | None, env: Mapping[str, str]) -> Path:
     """Set *key*, or remove it where *value* is None. Returns the file. Raises `UsageError` for what cannot be its value.
 
@@ -138,6 +143,8 @@ def change(key: str, value: str | None, env: Mapping[str, str]) -> Path:
     """
     path = path_of(env)
     document = _document(path)
+    if key not in document:
+        key = as_key(key)
     if key not in KEYS and (value is not None or key not in document):
         raise UsageError(f"unknown key {key!r}; keys: {', '.join(KEYS)}{did_you_mean(key, KEYS)}")
     document.pop(key, None)

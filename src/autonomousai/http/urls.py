@@ -27,7 +27,20 @@ def split_url(url: str, what: str) -> SplitResult:
         raise ConfigError(f"{what} URL cannot be read: {error}; write it as http://host:port") from None
     if not parts.scheme or not parts.hostname or port == 0:
         raise ConfigError(f"{what} {_bare(parts)!r} is not a URL; write it as http://host:port")
+    if not _can_be_looked_up(parts.hostname):
+        raise ConfigError(f"{what} {_bare(parts)!r} has a host that cannot be: dots part names of 1 to 63 characters")
     return parts
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """Return whether *host* can be written as DNS has it (RFC 1035 section 2.3.4): a resolver's own error names no URL."""
+    if ":" in host:
+        return True
+    try:
+        labels = (host if host.isascii() else host.encode("idna").decode()).removesuffix(".").split(".")
+    except UnicodeError:
+        return False
+    return all(0 < len(label) < 64 for label in labels)
 
 
 def _bare(parts: SplitResult) -> str:

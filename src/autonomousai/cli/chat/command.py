@@ -9,6 +9,7 @@ import sys
 from typing import Any
 
 from ...clients.vendors import ANTHROPIC_VENDOR, vendor_of
+from ...http.urls import clean_base_url, split_url
 from .. import defaults, templates
 from ..arguments import KEY_ENV
 from ..exit_codes import DONE, INCOMPLETE, UsageError
@@ -36,6 +37,7 @@ def chat(args: argparse.Namespace, terminal: Terminal) -> int:
     usual_model = defaults.apply(args, os.environ)
     base_url = _server_of(args)
     if base_url:
+        split_url(clean_base_url(base_url), "base_url")
         args.key_env = key_env_of(base_url, wire_of(base_url, args.wire), args.vendor)
     _check_company(args, base_url)
     template = templates.load(args.template, os.environ) if args.template else Template()
