@@ -577,10 +577,13 @@ async def test_a_call_whose_thoughts_are_left_out_is_not_thought_on() -> None:
     assert [True, False, True] == ["thinking" in body for body in asked]
 
 
-async def test_signed_thoughts_are_never_left_out() -> None:
-    """A refusal of them is the answer."""
+async def test_thoughts_that_another_server_signed_are_left_out_once() -> None:
+    """The next conversation keeps its own; a refusal of what has none is the answer."""
     async with ScriptedServer(refusal(BAD_SIGNATURE)) as server, Anthropic(server.url, retries=0) as provider:
         with pytest.raises(StatusError, match="Invalid `signature`"):
             await AsyncResult(provider.stream(written_here(SIGNED, SPOKEN))).text()
 
-    assert 1 == len(server.requests)
+    assert [["thinking", "text"], ["text"]] == [
+        [block["type"] for block in asked.json()["messages"][1]["content"]] for asked in server.requests
+    ]
+    assert () == provider.status().adaptations

@@ -37,6 +37,7 @@ from .conversation_forms import (
     unsigned_calls,
     without_content,
 )
+from .replayed_items import leave_out_foreign, leave_out_thoughts, refuses_foreign, refuses_thoughts
 from .tool_schemas import FlatSchemas, WithoutKeyword
 
 Json = dict[str, Any]
@@ -245,6 +246,8 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         lambda body, said, param: isinstance(body.get("input"), str) and bool(_LIST_INPUT.search(said)),
         _list_input,
     ),
+    Adaptation("no_foreign_items", refuses_foreign, leave_out_foreign),
+    Adaptation("no_encrypted_thoughts", refuses_thoughts, leave_out_thoughts),
     Adaptation(
         "max_completion_tokens",
         lambda body, said, param: "max_tokens" in body and "max_completion_tokens" in said and not TOO_LARGE.search(said),
@@ -409,6 +412,9 @@ class Adaptations:
 
     def remember(self, model: str, names: Iterable[str]) -> None:
         """Note that the server took a request for *model* in these forms."""
+        names = [name for name in names if name not in _OF_ONE_CONVERSATION]
+        if not names:
+            return
         self.wanted = True
         rows = self._learnt.setdefault(model, {})
         for name in names:
@@ -418,6 +424,9 @@ class Adaptations:
         while len(rows) > _MOST_REMEMBERED:  # what was learnt first: servers name bounds and keywords as they like
             del rows[next(iter(rows))]
 
+
+#: Forms that say nothing of other conversations: those keep what this one lost.
+_OF_ONE_CONVERSATION: Final = frozenset({"no_encrypted_thoughts", "no_thoughts"})
 
 #: Forms that are remembered for one model.
 _MOST_REMEMBERED: Final = 64

@@ -31,7 +31,7 @@ from .adaptations import is_streamed
 from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
-from .messages_forms import MessagesAdaptations, SignatureAdaptations
+from .messages_forms import MessagesAdaptations, OwnAdaptations
 from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
@@ -117,7 +117,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         self._continues: bool | None = True if self.base_url == ANTHROPIC else None
         self._never_continue: set[str] = set()  # models that said so
         self._adaptations = MessagesAdaptations()
-        self._signatures = SignatureAdaptations()
+        self._own_adaptations = OwnAdaptations()
         self._asking = asyncio.Lock()
         if takes_anthropics_key(self.base_url):
             api_key = key_for(ANTHROPIC_VENDOR, api_key, as_headers(headers))
@@ -143,7 +143,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         body = write_messages_request(request, name, max_tokens=self._max_tokens)
         # What a caller of the same wire wrote is not changed, but for thoughts of others: a refusal is the answer to it.
         original = _original(request)
-        adaptations, passed = (self._adaptations, _NONE) if original is None else (self._signatures, original.headers)
+        adaptations, passed = (self._adaptations, _NONE) if original is None else (self._own_adaptations, original.headers)
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
             url=self._answer_url,
@@ -169,11 +169,11 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         messages, original = request.messages, _original(request)
         if self._launching is None or type(messages) is not CheckedMessages or not messages.plain:
             return None
-        if self._adaptations.wanted if original is None else original.headers or self._signatures.wanted:
+        if self._adaptations.wanted if original is None else original.headers or self._own_adaptations.wanted:
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
-        adaptations = self._adaptations if original is None else self._signatures
+        adaptations = self._adaptations if original is None else self._own_adaptations
         return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others=others)
 
     def _launch_template(self) -> LaunchTemplate:
@@ -280,7 +280,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        known = (*self._adaptations.known(), *self._signatures.known())
+        known = (*self._adaptations.known(), *self._own_adaptations.known())
         return ProviderStatus(orphans=self._pool.orphans, adaptations=known)
 
     async def check_health(self) -> bool | None:

@@ -7,6 +7,7 @@ What is learnt of a model is kept as that of chat completions, see `adaptations`
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
@@ -107,28 +108,88 @@ def _has_unsigned(body: Json) -> bool:
 
 
 def _leave_out_unsigned(body: Json) -> None:
-    """Leave out thoughts of other models, which have no signature. A turn that continues with a call cannot be thought on then,
-    where the API wants its thoughts."""
+    """Leave out thoughts of other models, which have no signature."""
+    _leave_out(body, _is_unsigned)
+
+
+def _leave_out(body: Json, is_foreign: Callable[[Any], bool]) -> None:
+    """Leave out such blocks of the assistant, and messages of nothing else. A turn that continues with a call cannot be thought
+    on then, where the API wants its thoughts."""
+    emptied = set()
     for message in _said_before(body):
-        if kept := [block for block in message["content"] if not _is_unsigned(block)]:
-            message["content"] = kept
-    body["messages"] = [each for each in body["messages"] if not _is_thought_alone(each)]
+        kept = [block for block in message["content"] if not is_foreign(block)]
+        if message["content"] and not kept:
+            emptied.add(id(message))
+        message["content"] = kept
+    body["messages"] = [message for message in body["messages"] if id(message) not in emptied]
     if _thinking(body) == "enabled" and _calls_without_thinking(body):
         del body["thinking"]
 
 
-def _is_thought_alone(message: Any) -> bool:
-    content = message.get("content") if isinstance(message, dict) else None
-    return isinstance(content, list) and bool(content) and all(map(_is_unsigned, content))
-
-
-#: Callers of the Messages API send back what another upstream of the same model thought. That is all that is changed of a
-#: request in the API's own words.
+#: Callers of the Messages API send back what another upstream of the same model thought.
 SIGNATURES: Final = Adaptation(
     "no_unsigned_thinking",
     lambda body, said, param: ("signature" in said or "redacted_thinking" in said) and _has_unsigned(body),
     _leave_out_unsigned,
 )
+
+#: What is said of thoughts that another server signed, or of a turn that began without its own.
+_OF_THOUGHTS: Final = late_pattern(r"signature|redacted_thinking|thinking[`'\"]? block", re.IGNORECASE)
+
+
+def _is_thought(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") in ("thinking", "redacted_thinking")
+
+
+def _refuses_thoughts(body: Json, said: str, param: str | None) -> bool:
+    has_some = any(_is_thought(block) for message in _said_before(body) for block in message["content"])
+    return bool(_OF_THOUGHTS.search(said)) and (has_some or (_thinking(body) == "enabled" and _calls_without_thinking(body)))
+
+
+def _leave_out_thoughts(body: Json) -> None:
+    _leave_out(body, _is_thought)
+
+
+#: Another server, or another account, has signed some of them: its signature says nothing to this one. Other conversations keep
+#: theirs.
+THOUGHTS: Final = Adaptation("no_thoughts", _refuses_thoughts, _leave_out_thoughts)
+
+#: What is said of texts without a word, which other servers take.
+_OF_EMPTY_TEXT: Final = late_pattern(r"text content blocks must|empty text blocks", re.IGNORECASE)
+
+#: What a message says in which nothing else is left.
+_NO_CONTENT: Final = "(no content)"
+
+
+def _is_empty_text(block: Any) -> bool:
+    return isinstance(block, dict) and block.get("type") == "text" and not str(block.get("text") or "").strip()
+
+
+def _block_lists(body: Json) -> list[list[Any]]:
+    """Return all lists of blocks in a request: those of messages, of the results in them, and of the system."""
+    contents = [message.get("content") for message in body.get("messages") or () if isinstance(message, dict)]
+    lists = [content for content in contents if isinstance(content, list)]
+    inner = [block.get("content") for blocks in lists for block in blocks if isinstance(block, dict)]
+    return [blocks for blocks in (*lists, *inner, body.get("system")) if isinstance(blocks, list)]
+
+
+def _leave_out_empty_text(body: Json) -> None:
+    for blocks in _block_lists(body):
+        kept = [block for block in blocks if not _is_empty_text(block)]
+        if len(kept) < len(blocks):
+            blocks[:] = kept or [{"type": "text", "text": _NO_CONTENT}]
+
+
+EMPTY_TEXTS: Final = Adaptation(
+    "no_empty_text",
+    lambda body, said, param: (
+        bool(_OF_EMPTY_TEXT.search(said)) and any(_is_empty_text(block) for blocks in _block_lists(body) for block in blocks)
+    ),
+    _leave_out_empty_text,
+)
+
+#: All that is changed of a request in the API's own words.
+_OF_CALLERS: Final = (SIGNATURES, THOUGHTS, EMPTY_TEXTS)
 
 #: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
 MESSAGES_FORMS: Final[tuple[Form, ...]] = (
@@ -164,16 +225,16 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
         lambda body, said, param: "strict" in said and any("strict" in tool for tool in body.get("tools", ())),
         _leave_out_strict,
     ),
-    SIGNATURES,
+    *_OF_CALLERS,
     FlatSchemas(),
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )
 
 
-class SignatureAdaptations(Adaptations):
+class OwnAdaptations(Adaptations):
     """What was learnt of such a server by requests of callers of the same API."""
 
-    rows: ClassVar[tuple[Form, ...]] = (SIGNATURES,)
+    rows: ClassVar[tuple[Form, ...]] = _OF_CALLERS
 
 
 class MessagesAdaptations(Adaptations):
