@@ -335,6 +335,9 @@ NEAR = '[upstreams.near]\nkind = "anthropic"\nbase_url = "http://FAR:80"\n'
         ("[server]\nhost = ''", "server.host", "write 127.0.0.1"),
         ("[server]\nstate = 'postgres://user:sk-never-to-be-seen@x'", "server.state", "'memory:'"),
         ("[server]\nstate = 'sqlite:'", "server.state", "'sqlite:PATH'"),
+        ("[server]\nstate = 'redis://10.0.0.5/production'", "server.state", "redis://host[:port][/number]"),
+        ("[server]\nstate = 'redis://user:sk-never-to-be-seen/x@10.0.0.5'", "server.state", "redis://host[:port][/number]"),
+        ("[cache]\nstore = 'rediss://10.0.0.5/0/production'", "cache.store", "redis://host[:port][/number]"),
         ("[resume]\nkeep = 1", "resume.keep", "known here: grace_s, keep_s, max_bytes"),
         ("[responses]\nkeep = 1", "responses.keep", "known here: keep_s"),
         ("[responses]\nkeep_s = -1", "responses.keep_s", "a number of at least 0"),
@@ -650,3 +653,22 @@ def test_a_ledger_is_kept_where_it_or_keys_are_written(tmp_path: Path, text: str
     ledger = load_config(path, {}).ledger
 
     assert url == (None if ledger is None else ledger.url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://10.0.0.5",
+        "redis://10.0.0.5:6379/",
+        "rediss://user:p%40ss%2Fword@[::1]:6379/3?ssl_cert_reqs=none",
+        "redis://10.0.0.5?db=2",
+        "unix:///run/redis.sock?db=2",
+        "unix://user:word@/run/redis.sock",
+    ],
+)
+def test_a_redis_may_be_named_in_each_way_that_its_client_reads(tmp_path: Path, url: str) -> None:
+    """With a user, a password, a database by its number, TLS or a socket."""
+    path = tmp_path / "config.toml"
+    path.write_text(f'[server]\nstate = "{url}"\n[cache]\nstore = "{url}"\n')
+
+    assert url == load_config(path, {}).server.state

@@ -283,15 +283,16 @@ def check_exposure(server: ServerConfig, keys: Mapping[str, KeyConfig] = Mapping
         )
 
 
-_REDIS: Final = re.compile(r"(?:redis|rediss|unix)://.")
-_STATE: Final = re.compile(r"memory:|sqlite:.+|(?:redis|rediss|unix)://.+")
+#: A database is a number: redis-py takes the first one in the place of any other word.
+_REDIS: Final = re.compile(r"rediss?://[^/?#]+(?:/\d*)?(?:\?.*)?|unix://.+")
+_STATE: Final = re.compile(rf"memory:|sqlite:.+|{_REDIS.pattern}")
 
 
 def check_cache(cache: CacheConfig) -> None:
     """Raise `ConfigError` where answers cannot be kept in the place that *cache* names."""
-    if cache.store != "memory:" and not _REDIS.match(cache.store):  # not shown: it may hold a password
+    if cache.store != "memory:" and not _REDIS.fullmatch(cache.store):  # not shown: it may hold a password
         raise ConfigError(
-            "is none of the places there are", key="cache.store", advice="write 'memory:' or 'redis://host[:port]'"
+            "is none of the places there are", key="cache.store", advice="write 'memory:' or 'redis://host[:port][/number]'"
         )
 
 
@@ -302,7 +303,7 @@ def check_server(server: ServerConfig, keys: Mapping[str, KeyConfig] = MappingPr
         raise ConfigError(
             "is none of the places there are",
             key="server.state",
-            advice="write 'memory:', 'sqlite:PATH' or 'redis://host[:port]'",
+            advice="write 'memory:', 'sqlite:PATH' or 'redis://host[:port][/number]'",
         )
     for index, host in enumerate(server.allowed_hosts):
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host

@@ -21,11 +21,14 @@ from autonomousai.errors import ConfigError
 from autonomousai.ledger import database as module
 from autonomousai.ledger.database import REVISION, Database, DatabaseAwayError, EntryRefusedError
 from autonomousai.ledger.place import place_of
+from autonomousai.ledger.summary import UsageQuestion
 from autonomousai.ledger.tables import ENTRIES, METADATA
+from autonomousai.ledger.usage import read_usage
 from tests.support.lines import lines
 from tests.support.postgres import PostgresServer
 
 from .entries import entry
+from .test_writer import writer
 
 MIGRATIONS = Path(module.__file__).parent / "migrations"
 
@@ -272,6 +275,7 @@ def test_what_is_no_database_is_refused(url: str, problem: str) -> None:
 
 def test_a_place_is_shown_without_its_password() -> None:
     """Wherever in the URL that stands."""
+    assert "postgresql://me@[::1]:5433/ledger" == at("postgres://me:hush@[::1]:5433/ledger").place.name
     place = place_of("postgres://me:hush@db.example:5433/ledger?password=hush&sslmode=require")
 
     assert place is not None
@@ -317,3 +321,23 @@ def test_a_deadlock_of_two_writers_cannot_be(postgres: PostgresServer) -> None:
 
     with opened(url) as database:
         assert 200 == len(rows(database))
+
+
+@pytest.mark.parametrize(
+    ("encoding", "kept"),
+    [("UTF8", ["plain", "ümlaut", "模型"]), ("SQL_ASCII", ["plain", "ümlaut", "模型"]), ("LATIN1", ["plain", "ümlaut"])],
+)
+async def test_a_database_of_another_encoding_loses_what_it_cannot_hold_alone(
+    postgres: PostgresServer, encoding: str, kept: list[str]
+) -> None:
+    """One entry with a character that it lacks stops no other, whatever the client's own encoding would be."""
+    url = postgres.database(f"in_{encoding.lower()}", encoding) + "&options=-cclient_encoding%3DLATIN1"
+    ledger = writer(url)
+    await ledger.open()
+    for number, model in enumerate(("plain", "模型", "ümlaut")):
+        ledger.take(entry(f"req_{number}", model=model))
+    await ledger.aclose()
+
+    with opened(url) as database:
+        assert kept == sorted(row.name for row in read_usage(database, UsageQuestion(by="model")).rows)
+    assert (len(kept), 3 - len(kept), 0) == (ledger.written, ledger.refused, ledger.lost)

@@ -77,9 +77,9 @@ class PostgresServer:
         process.stderr.close()
         self._process = None
 
-    def database(self, name: str) -> str:
+    def database(self, name: str, encoding: str = "UTF8") -> str:
         """Make a database, and return its URL."""
-        self.run("createdb", name)
+        self.run("createdb", "--template=template0", "--locale=C", f"--encoding={encoding}", name)
         return f"postgresql://postgres@/{name}?host={self._directory}"
 
     @property

@@ -36,13 +36,15 @@ _BUSY_S: Final = 30
 _LOCK: Final = 0x6175746F_6C656467
 
 #: A server that is gone is noticed after so long (libpq, 34.1.2): seconds to a connection, milliseconds without an
-#: acknowledgement. Prepared statements would bind a connection, which poolers share out.
+#: acknowledgement. Prepared statements would bind a connection, which poolers share out. Texts are sent in UTF-8, whatever the
+#: database has: the driver could not write others, and reads bytes where the encoding is SQL_ASCII.
 _POSTGRES: Final = {
     "connect_timeout": 5,
     "tcp_user_timeout": 10_000,
     "keepalives_idle": 10,
     "application_name": "autonomousai",
     "prepare_threshold": None,
+    "client_encoding": "UTF8",
 }
 
 
@@ -157,7 +159,7 @@ class Database:
         full disk, a missing right."""
         try:
             yield
-        except (DataError, IntegrityError, OverflowError) as error:
+        except (DataError, IntegrityError, OverflowError, UnicodeError) as error:
             raise EntryRefusedError(type(error).__name__) from None
         except SQLAlchemyError as error:
             raise DatabaseAwayError(_brief(error)) from None

@@ -72,4 +72,5 @@ def _shown(url: str) -> str:
     parts = urlsplit(url)
     user = f"{parts.username}@" if parts.username else ""
     port = f":{parts.port}" if parts.port else ""
-    return f"postgresql://{user}{parts.hostname or ''}{port}{parts.path}"
+    host = parts.hostname or ""
+    return f"postgresql://{user}{f'[{host}]' if ':' in host else host}{port}{parts.path}"
