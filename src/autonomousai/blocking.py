@@ -41,7 +41,7 @@ class EndedError(RuntimeError):
     """The interpreter ends, and runs no further thread."""
 
     def __init__(self) -> None:
-        super().__init__("the interpreter is ending: blocking calls can be made until its exit handlers (atexit) have run")
+        super().__init__("the interpreter is ending, and starts no thread any more: make blocking calls before that")
 
 
 class BackgroundLoop:

@@ -33,7 +33,7 @@ from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .messages_forms import MessagesAdaptations, OwnAdaptations
 from .model_names import PassedModelMixin
-from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
 from .remote import ResponseStream
@@ -101,6 +101,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         trust_env: bool = True,
         ssl_context: SSLContext | None = None,
     ) -> None:
+        check_settings(ssl_context, model, models, trust_env=trust_env, vision=vision)
         refuse_vendor_name(base_url or "", 'or use OpenAICompatible(vendor="{}")')
         self.base_url = check_base_url(base_url or ANTHROPIC_VENDOR.address()).removesuffix("/v1")
         self.url = self.base_url

@@ -26,7 +26,7 @@ from ..wires.autonomousai import AUTONOMOUSAI, wire_for, write_request
 from ..wires.messages import check_messages
 from ..wires.sealed_thoughts import without_sealed
 from .health import is_up
-from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prepared_request import PreparedRequest
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
@@ -126,6 +126,7 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         trust_env: bool = True,
         ssl_context: SSLContext | None = None,
     ) -> None:
+        check_settings(ssl_context, trust_env=trust_env)
         said_by = "base_url" if base_url else "AUTONOMOUSAI_BASE_URL"
         base_url = base_url or os.environ.get("AUTONOMOUSAI_BASE_URL")
         self.base_url = check_base_url(base_url or HOSTED, said_by)

@@ -33,7 +33,7 @@ from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .model_names import PassedModelMixin
-from .options import CLIENT_CLOCKS, ClientOptions, as_headers, clocks_of, read_timeout
+from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
 from .remote import ResponseStream
@@ -137,6 +137,7 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         trust_env: bool = True,
         ssl_context: SSLContext | None = None,
     ) -> None:
+        check_settings(ssl_context, model, models, trust_env=trust_env, vision=vision)
         if api not in _PATHS:
             raise ValueError(f"api must be one of {', '.join(_PATHS)}, not {api!r}")
         if api == "responses" and prefill == "auto":

@@ -12,7 +12,7 @@ import msgspec
 from ..errors import ConfigError
 from ..http.proxies import Proxy
 from ..late import late_pattern
-from ..request import CallOptions
+from ..request import CallOptions, as_flag
 from ..timeouts import Clocks
 from .retries import DEFAULT_RETRIES, check_retries
 
@@ -94,6 +94,20 @@ def as_headers(headers: Any) -> dict[str, str]:
     except (TypeError, ValueError):
         advice = 'write them as {"name": "value"}'
         raise ConfigError(f"headers must be a mapping, not {type(headers).__name__}", advice=advice) from None
+
+
+def check_settings(ssl_context: Any, model: Any = None, models: Any = (), *, trust_env: Any = True, vision: Any = True) -> None:
+    """Raise `ConfigError`, or `ValueError` for a flag, for settings of a client that mean nothing, or something else than they
+    say: a text is a sequence too, and ``"no"`` is true."""
+    if ssl_context is not None and not hasattr(ssl_context, "wrap_bio"):
+        advice = 'make one with ssl.create_default_context(cafile="…")'
+        raise ConfigError(f"ssl_context must be an ssl.SSLContext, not {ssl_context!r:.50}", advice=advice)
+    if model is not None and not isinstance(model, str):
+        raise ConfigError(f"model must be text, not {type(model).__name__}")
+    if isinstance(models, str) or not all(isinstance(name, str) for name in models):
+        raise ConfigError(f"models must be a list of names, not {models!r:.50}", advice='write models=["NAME"]')
+    as_flag("trust_env", trust_env)
+    as_flag("vision", vision)
 
 
 def clocks_of(call: CallOptions, default: Clocks) -> Clocks:

@@ -25,7 +25,7 @@ def split_url(url: str, what: str) -> SplitResult:
         port = parts.port
     except ValueError as error:
         raise ConfigError(f"{what} URL cannot be read: {error}; write it as http://host:port") from None
-    if not parts.scheme or not parts.hostname or port == 0:
+    if not parts.scheme or not parts.hostname or port == 0 or "\\" in parts.hostname:
         raise ConfigError(f"{what} {_bare(parts)!r} is not a URL; write it as http://host:port")
     if not _can_be_looked_up(parts.hostname):
         raise ConfigError(f"{what} {_bare(parts)!r} has a host that cannot be: dots part names of 1 to 63 characters")

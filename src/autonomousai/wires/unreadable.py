@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
-from ..errors import StreamError
+from ..errors import CUT, IncompleteStreamError, StreamError
+from ..events import Batch, ForeignEvent
 from .redaction import redact
 
 #: The note of an answer whose bytes were no UTF-8 in some place.
@@ -35,3 +36,16 @@ def unreadable(what: str, data: bytes) -> StreamError:
         retryable=True,
         code="unreadable_event",
     )
+
+
+def without_end(stray: bytes) -> IncompleteStreamError:
+    """Return the error of a stream that ended without proof of its end. *stray*: what came that is no event of its API, ``b""``
+    where nothing did."""
+    if not stray:
+        return IncompleteStreamError()
+    return IncompleteStreamError(f"{CUT}; what came is no event of this API: {repr(shown_bytes(stray))[:SHOWN]}")
+
+
+def first_foreign(events: Batch) -> bytes:
+    """Return the data of the first event of another API, of those that came before an answer began; ``b""`` where none came."""
+    return next((each.data for each in events if isinstance(each, ForeignEvent)), b"")

@@ -21,7 +21,7 @@ from ..foreign_errors import error_in_event
 from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
 from ..sse import DEFAULT_MAX_EVENT, ServerSentEvent
-from ..unreadable import notes_on, shown_bytes, unreadable
+from ..unreadable import first_foreign, notes_on, shown_bytes, unreadable, without_end
 from .block_reader import BlockReader
 from .members import (
     Json,
@@ -130,7 +130,7 @@ class MessageStreamDecoder(EventStreamDecoder):
         if self.complete and not self._started:
             raise IncompleteStreamError("the stream held no answer: nothing came before its message_stop")
         if not self.is_proven:
-            raise IncompleteStreamError
+            raise without_end(self._sse.stray() or first_foreign(self._held))
         evidence: Evidence = "done" if self._reason is None else "finish_reason"
         reason = finish_reason_of(self._reason, has_calls=self._blocks.has_calls)
         return FinishReason(reason, evidence, usage_of(self._usage), self._model, None, (*self._notes, *self._blocks.notes))

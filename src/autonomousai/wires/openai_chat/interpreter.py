@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from ...errors import CUT, HTTPError, IncompleteStreamError, StreamError
+from ...errors import HTTPError, IncompleteStreamError, StreamError
 from ...events import (
     Annotations,
     Batch,
@@ -27,7 +27,7 @@ from ...events import (
 from ..finish_reasons import STANDARD, broken_off, finish_reason_of
 from ..foreign_errors import error_in_event
 from ..json import Halves, mend
-from ..unreadable import SHOWN, shown_bytes
+from ..unreadable import first_foreign, without_end
 from .chunks import TRAILER, WIRE, CallPiece, Choice, Chunk, Delta, FunctionPiece, constant_of, unknown_members
 from .tool_calls import ToolCallIndexer
 from .usage import counted_more, counts_both, usage_of
@@ -132,10 +132,8 @@ class ChunkInterpreter:
             evidence = "usage"
         elif self.complete and not self._done:
             raise IncompleteStreamError("the stream held no answer: nothing came before its [DONE]")
-        elif stray := self._stray():
-            raise IncompleteStreamError(f"{CUT}; what came is no event of this API: {repr(shown_bytes(stray))[:SHOWN]}")
         else:
-            raise IncompleteStreamError
+            raise without_end(self._stray())
         extra = self._finish_extra
         if self._trailer is not None:
             extra = {**(self._constant if extra is None else extra), TRAILER: self._trailer}
@@ -146,7 +144,7 @@ class ChunkInterpreter:
 
     def _stray(self) -> bytes:
         """Return what came of the stream that is no event, or else an event of another API."""
-        return b"" if self._spoke else next((each.data for each in self._foreign if isinstance(each, ForeignEvent)), b"")
+        return b"" if self._spoke else first_foreign(self._foreign)
 
     def _read_done(self, batch: Batch) -> None:
         self.complete = True

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ...errors import IncompleteStreamError, StreamError
+from ...errors import StreamError
 from ...events import Batch, Extra, FinishReason, ForeignEvent, Started, Usage
 from ..event_stream import EventStreamDecoder
 from ..foreign_errors import error_in_event
@@ -22,7 +22,7 @@ from ..openai_chat.chunks import UNREADABLE
 from ..provenance import KEY
 from ..redaction import one_line
 from ..sse import DEFAULT_MAX_EVENT
-from ..unreadable import SHOWN, notes_on, unreadable
+from ..unreadable import SHOWN, first_foreign, notes_on, unreadable, without_end
 from .items import WIRE_NAME, Json, OutputItems
 
 _DONE: Final = b"[DONE]"
@@ -95,7 +95,7 @@ class ResponsesStreamDecoder(EventStreamDecoder):
         if self._unsaid is not None:
             raise self._unsaid
         if not self.complete:
-            raise IncompleteStreamError
+            raise without_end(self._sse.stray() or first_foreign(self._foreign))
         return FinishReason(self._reason, "finish_reason", self._usage, self._model, None, self._notes)
 
     # ---- events
