@@ -695,3 +695,54 @@ async def test_redis_that_is_not_there_refuses_nothing(tmp_path):
     await store.aclose()
 
     assert ["", "", "requests"] == [each.refused for each in decisions]
+
+
+@pytest.mark.parametrize("periods", [("2027-01-31", "2027-02-01"), ("2027-01", "2027-02")], ids=["days", "months"])
+async def test_servers_whose_clocks_differ_lose_nothing_where_a_period_ends(stores, key, periods):
+    """One is in the next day already, the other is not: each request is counted in its own, however they take turns."""
+    before, after = periods
+    for period in (before, after, before, after, before):
+        await spend(stores[0], key, period, 60)
+    limits = Limits(token_budget=200)
+
+    refused = [(await stores[-1].reserve(key, period, limits, Demand(100, 100), period)).refused for period in (before, after)]
+
+    assert ["token_budget", "token_budget"] == refused
+    assert [(180, 180), (120, 120)] == [await spent_in(stores[0], key, period) for period in periods]
+
+
+@pytest.mark.parametrize(
+    "store_of", [lambda clock, _: MemoryCounters(clock), lambda clock, path: SqliteCounters(str(path), clock)]
+)
+@pytest.mark.parametrize("seconds", [5, 3_600, 40 * 86_400])
+async def test_a_clock_that_is_set_back_fills_no_minute_for_longer(clock, tmp_path, seconds, store_of):
+    """What was counted in a time that is to come leaves the window a minute after the change."""
+    store = store_of(clock, tmp_path / "state")
+    await store.open()
+    limits = Limits(requests=2, tokens=100)
+    for hold in "ab":
+        await store.reserve("k", "", limits, Demand(50, 50), hold)
+
+    clock.now -= seconds
+    full = await store.reserve("k", "", limits, Demand(50, 50), "c")
+    clock.now += 61
+    free = await store.reserve("k", "", limits, Demand(50, 50), "d")
+    await store.aclose()
+
+    assert ("requests", 61, "", 1) == (full.refused, full.wait, free.refused, free.requests_left)
+
+
+async def test_redis_forgets_a_minute_that_is_to_come(redis_url):
+    """Its clock was set back: what is counted later than now counts as of now."""
+    store, limits = RedisCounters(redis_url, timeout_s=PATIENCE), Limits(requests=2)
+    async with Redis.from_url(redis_url) as redis:
+        second, _ = await redis.time()
+        window = "autonomousai:key:1:{set-back}:window"
+        await redis.hset(window, mapping={str(second + 3_600): "1:0", str(second + 7_200): "1:0"})
+
+        full = await store.reserve("set-back", "", limits, Demand(0, 0), "a")
+        kept = await redis.hgetall(window)
+    await store.aclose()
+
+    assert ("requests", True) == (full.refused, full.wait <= 61)
+    assert [b"2:0"] == [*kept.values()]

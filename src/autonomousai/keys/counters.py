@@ -36,8 +36,9 @@ class Holding(msgspec.Struct, gc=False):
 @dataclass(slots=True)
 class KeyCounters:
     """Of one key. ``requests`` and ``tokens``: by the second, in its order, with their sums. ``earliest``: before it, no hold's
-    time runs out. ``current``: the second in which what is over was last forgotten. ``parked``: by periods
-    of other kinds than ``period``, the tokens and nanodollars that were spent in them."""
+    time runs out. ``current``: the second in which what is over was last forgotten. ``parked``: by periods of other kinds than
+    ``period``, the tokens and nanodollars that were spent in them; ``previous``: the same of the one before it of its own kind,
+    to which a server returns whose clock is behind."""
 
     # No `msgspec.Struct`, in which to store takes thirty times as long.
     requests: dict[int, int] = field(default_factory=dict)
@@ -48,6 +49,7 @@ class KeyCounters:
     spent_tokens: int = 0
     spent_nano: int = 0
     parked: dict[str, tuple[int, int]] = field(default_factory=dict)
+    previous: dict[str, tuple[int, int]] = field(default_factory=dict)
     held_tokens: int = 0
     held_nano: int = 0
     holds: dict[str, Holding] = field(default_factory=dict)
@@ -199,7 +201,9 @@ class KeyCounters:
         """Return what is spent in *period* and held now."""
         self._advance(now, self.period)
         is_current = period == self.period
-        tokens, nano = (self.spent_tokens, self.spent_nano) if is_current else self.parked.get(period, (0, 0))
+        tokens, nano = (
+            (self.spent_tokens, self.spent_nano) if is_current else {**self.parked, **self.previous}.get(period, (0, 0))
+        )
         return Standing(tokens, nano, self.held_tokens, self.held_nano, len(self.holds))
 
     def raise_to(self, period: str, tokens: int, nano: int) -> None:
@@ -220,13 +224,13 @@ class KeyCounters:
         before = self.period
         if before == period:
             return False
-        if before:
-            self.parked[before] = (self.spent_tokens, self.spent_nano)
-        is_known = period in self.parked
-        self.spent_tokens, self.spent_nano = self.parked.get(period, (0, 0))
-        self.parked = {name: spent for name, spent in self.parked.items() if len(name) != len(period)}
+        known = {**self.parked, **self.previous}
+        left = {before: (self.spent_tokens, self.spent_nano)} if before else {}
+        self.spent_tokens, self.spent_nano = known.get(period, (0, 0))
+        self.parked = {name: spent for name, spent in {**self.parked, **left}.items() if len(name) != len(period)}
+        self.previous = left if len(before) == len(period) else {}
         self.period = period
-        return not (before and is_known)
+        return not (before and period in known)
 
     def _spend(self, tokens: int, nano: int) -> None:
         spent_tokens, spent_nano = self.spent_tokens + tokens, self.spent_nano + nano
@@ -248,6 +252,10 @@ class KeyCounters:
                 self.held_nano -= held.nano
                 self._spend(held.tokens, held.nano)
             self.earliest = min((held.expires for held in self.holds.values()), default=inf)
+        if self.requests and next(reversed(self.requests)) > self.current:
+            _bring_back(self.requests, self.current)
+        if self.tokens and next(reversed(self.tokens)) > self.current:
+            _bring_back(self.tokens, self.current)
         least = self.current - WINDOW_S
         if self.requests and next(iter(self.requests)) < least:
             self.request_sum -= _drop(self.requests, least)
@@ -271,6 +279,12 @@ def _reset(buckets: dict[int, int], now: int) -> int:
     if len(buckets) == 1 and now in buckets:  # quicker than to look for the last
         return _RESET_S
     return next(reversed(buckets)) + _RESET_S - now if buckets else 0
+
+
+def _bring_back(buckets: dict[int, int], now: int) -> None:
+    """Count as of *now* what was counted later, before the clock was set back: it would stay as long as that takes."""
+    late = [second for second in buckets if second >= now]
+    buckets[now] = sum(buckets.pop(second) for second in late)
 
 
 def _drop(buckets: dict[int, int], least: int) -> int:

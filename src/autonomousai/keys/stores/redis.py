@@ -36,7 +36,8 @@ _KNOWN: Final = 24 * 3600 * 1000
 # KEYS in all scripts: the totals, a hash; the window, a hash of seconds; holds, sorted by the millisecond when they end; what
 # is known, by that in which it was: holds whose time has run out, and reports that were made.
 # Totals: p, the period; st, sn: tokens and nanodollars spent in it; ht, hn: held; h:NAME: tokens and nanodollars of a hold.
-# Parked, by the length of the period's name, 7 of months and 10 of days: pLENGTH, stLENGTH and snLENGTH.
+# Parked, by the length of the period's name, 7 of months and 10 of days: pLENGTH, stLENGTH and snLENGTH. Of the period before,
+# where it was as long: q, tq, nq.
 
 _COMMON: Final = (
     """
@@ -73,14 +74,21 @@ end
 local function enter(period)
     local before = redis.call('HGET', KEYS[1], 'p') or ''
     if before == period then return false end
-    if before ~= '' then
-        local kind = #before
-        redis.call('HSET', KEYS[1], 'p' .. kind, before, 'st' .. kind, int(total('st')), 'sn' .. kind, int(total('sn')))
+    local kind, tokens, nano, known = #period, 0, 0, true
+    if redis.call('HGET', KEYS[1], 'p' .. kind) == period then
+        tokens, nano = total('st' .. kind), total('sn' .. kind)
+    elseif redis.call('HGET', KEYS[1], 'q') == period then
+        tokens, nano = total('tq'), total('nq')
+    else
+        known = false
     end
-    local kind, tokens, nano = #period, 0, 0
-    local known = redis.call('HGET', KEYS[1], 'p' .. kind) == period
-    if known then tokens, nano = total('st' .. kind), total('sn' .. kind) end
-    redis.call('HDEL', KEYS[1], 'p' .. kind, 'st' .. kind, 'sn' .. kind)
+    redis.call('HDEL', KEYS[1], 'p' .. kind, 'st' .. kind, 'sn' .. kind, 'q', 'tq', 'nq')
+    local left = #before
+    if left == kind then
+        redis.call('HSET', KEYS[1], 'q', before, 'tq', int(total('st')), 'nq', int(total('sn')))
+    elseif left > 0 then
+        redis.call('HSET', KEYS[1], 'p' .. left, before, 'st' .. left, int(total('st')), 'sn' .. left, int(total('sn')))
+    end
     redis.call('HSET', KEYS[1], 'p', period, 'st', int(tokens), 'sn', int(nano))
     return not known or before == ''
 end
@@ -133,7 +141,7 @@ local hold, lease, period = ARGV[1], tonumber(ARGV[2]), ARGV[3]
 local limit = {requests = tonumber(ARGV[4]), tokens = tonumber(ARGV[5]), concurrency = tonumber(ARGV[6])}
 local least, most = {tonumber(ARGV[9]), tonumber(ARGV[11])}, {tonumber(ARGV[10]), tonumber(ARGV[12])}
 advance(period)
-local sums, buckets = {0, 0}, {}
+local sums, buckets, late = {0, 0}, {}, {now, 0, 0}
 local raw = redis.call('HGETALL', KEYS[2])
 for i = 1, #raw, 2 do
     local second = tonumber(raw[i])
@@ -143,8 +151,18 @@ for i = 1, #raw, 2 do
         local requests, tokens = string.match(raw[i + 1], '(%d+):(%d+)')
         local each = {second, tonumber(requests), tonumber(tokens)}
         sums[1], sums[2] = sums[1] + each[2], sums[2] + each[3]
-        buckets[#buckets + 1] = each
+        if second > now then  -- the clock was set back: it would stay as long as that takes
+            redis.call('HDEL', KEYS[2], raw[i])
+            late = {now, late[2] + each[2], late[3] + each[3]}
+        else
+            buckets[#buckets + 1] = each
+        end
     end
+end
+if late[2] + late[3] > 0 then
+    local known = bucket(now) or {0, 0}
+    fill(now, known[1] + late[2], known[2] + late[3])
+    buckets[#buckets + 1] = late
 end
 table.sort(buckets, function(a, b) return a[1] < b[1] end)
 local function wait(which, needed)
@@ -252,6 +270,7 @@ advance(known)
 local kind = ''
 if known ~= ARGV[1] then kind = #ARGV[1] end
 local spent = {0, 0}
+if redis.call('HGET', KEYS[1], 'q') == ARGV[1] then spent = {total('tq'), total('nq')} end
 if redis.call('HGET', KEYS[1], 'p' .. kind) == ARGV[1] then spent = {total('st' .. kind), total('sn' .. kind)} end
 return {int(spent[1]), int(spent[2]), int(total('ht')), int(total('hn')), redis.call('ZCARD', KEYS[3])}
 """
