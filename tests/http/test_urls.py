@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable
+
 import pytest
 
+from autonomousai.config import OpenAIConfig
 from autonomousai.errors import ConfigError
 from autonomousai.http.proxies import Proxy, environment_proxy, is_bypassed
+from autonomousai.http.request_head import make_head
 from autonomousai.http.urls import check_base_url, has_path, openai_base_url
+from autonomousai.ledger.place import place_of
 
 BARE = "http://127.0.0.1:8000"
 
@@ -196,3 +202,28 @@ def test_proxies_are_equal_by_address_and_login() -> None:
     """Whoever logs in as somebody else gets connections of its own."""
     assert Proxy("socks5://a:b@p:1") == Proxy("socks5://a:b@p:1") != Proxy("socks5://a:c@p:1")
     assert "b" not in repr(Proxy("socks5://a:b@p:1")).removeprefix("Proxy(")
+
+
+#: Passwords that are not written as a URL wants them: the parser takes their beginning for a port.
+ODD_PASSWORDS = ["hush/word", "hush#word", "hush?word", "hush[word", "hush\u2100word"]
+
+
+@pytest.mark.parametrize("password", ODD_PASSWORDS)
+@pytest.mark.parametrize(
+    "check",
+    [
+        lambda url: check_base_url(url, "AUTONOMOUSAI_BASE_URL"),
+        Proxy,
+        lambda url: place_of(url.replace("http", "postgresql")),
+        lambda url: OpenAIConfig(base_url=url).check("upstreams.u"),
+        lambda url: make_head("POST", url, {}, "a"),
+    ],
+    ids=["base_url", "proxy", "ledger", "upstream", "request"],
+)
+def test_no_error_shows_a_part_of_a_password(check: Callable[[str], object], password: str) -> None:
+    """Not where its characters break the URL either."""
+    with pytest.raises(ConfigError) as caught:
+        check(f"http://me:{password}@host:5432/v1")
+
+    assert "hush" not in str(caught.value)
+    assert "hush" not in "".join(traceback.format_exception(caught.value, chain=True))

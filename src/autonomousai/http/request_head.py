@@ -12,7 +12,7 @@ import msgspec
 
 from ..errors import ConfigError
 from .proxies import Proxy
-from .urls import without_credentials
+from .urls import fault_in_url, without_credentials
 
 #: What a header's name may be made of (RFC 9110, a token), and what its value may not hold.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -50,7 +50,7 @@ def make_head(method: str, url: str, headers: Mapping[str, str], user_agent: str
         port = parts.port
         host = (parts.hostname or "").encode("ascii" if ":" in (parts.hostname or "") else "idna").decode()
     except ValueError as error:
-        raise ConfigError(f"the URL of a request cannot be read: {error}; check base_url") from None
+        raise ConfigError(f"the URL of a request cannot be read: {fault_in_url(error)}; check base_url") from None
     tls = parts.scheme == "https"
     if not host or parts.scheme not in ("http", "https") or not re.fullmatch(r"[!-~]+", host):
         raise _no_url(url)

@@ -24,12 +24,31 @@ def split_url(url: str, what: str) -> SplitResult:
         parts = urlsplit(url)
         port = parts.port
     except ValueError as error:
-        raise ConfigError(f"{what} URL cannot be read: {error}; write it as http://host:port") from None
+        raise ConfigError(f"{what} URL cannot be read: {fault_in_url(error)}; write it as http://host:port") from None
     if not parts.scheme or not parts.hostname or port == 0 or "\\" in parts.hostname:
         raise ConfigError(f"{what} {_bare(parts)!r} is not a URL; write it as http://host:port")
     if not _can_be_looked_up(parts.hostname):
         raise ConfigError(f"{what} {_bare(parts)!r} has a host that cannot be: dots part names of 1 to 63 characters")
     return parts
+
+
+def fault_in_url(error: ValueError) -> str:
+    """Return why a URL could not be split, without a part of it: what `urllib` quotes may be of a password.
+
+    Example::
+
+        assert "hush" not in fault_in_url(ValueError("Port could not be cast to integer value as 'hush'"))
+    """
+    said = str(error)
+    return (
+        said
+        if said in _FAULTS
+        else "its port is no number, or a password has one of /?#@ that is not written as %2F %3F %23 %40"
+    )
+
+
+#: What `urllib` says of a URL that quotes nothing of it.
+_FAULTS: Final = ("Invalid IPv6 URL", "Port out of range 0-65535")
 
 
 def _can_be_looked_up(host: str) -> bool:

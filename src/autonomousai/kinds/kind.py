@@ -15,7 +15,7 @@ import msgspec
 
 from ..clients.vendors import refuse_vendor_name
 from ..errors import ConfigError
-from ..http.urls import clean_base_url, copied_route, holds_key, machine_of
+from ..http.urls import clean_base_url, copied_route, fault_in_url, holds_key, machine_of
 from ..provider import AsyncGeneratorProvider
 from ..settings import Weight
 
@@ -111,7 +111,7 @@ def _url_problem(url: str, query: bool) -> str:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
     except ValueError as error:
-        return f"is not a URL ({error})"
+        return f"is not a URL ({fault_in_url(error)})"
     if parts.scheme not in ("http", "https") or not parts.hostname or re.search(r"\s", url):
         return "is not an http URL"
     if parts.username is not None or parts.password is not None:

@@ -12,6 +12,7 @@ import msgspec
 
 from ..directories import user_directory
 from ..errors import ConfigError
+from ..http.urls import fault_in_url
 
 #: What switches the ledger off.
 OFF: Final = "off"
@@ -63,7 +64,7 @@ def _postgres(url: str) -> str:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no number
     except ValueError as error:
-        raise ConfigError(f"is not a URL ({error})", key=_KEY, advice=_ADVICE) from None
+        raise ConfigError(f"is not a URL ({fault_in_url(error)})", key=_KEY, advice=_ADVICE) from None
     return "postgresql+psycopg://" + url.partition("://")[2]
 
 
