@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.request import CALL_OPTIONS, ChatRequest
-from autonomousai.wires.openai_chat.older_calls import echo_of
-from autonomousai.wires.openai_chat.request import CHAT, read_chat_request
+from autonomousai.wires.openai_chat.request import CHAT, echo_of, read_chat_request
 from autonomousai.wires.request_body import write_chat_request
 
 HELLO = [{"role": "user", "content": "Hello 日本"}]

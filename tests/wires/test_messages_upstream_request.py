@@ -174,7 +174,6 @@ def test_each_field_is_carried_by_the_table(fields: Json, expected: Json) -> Non
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "x"}},
         {"web_search_options": {}},
-        {"tools": [{"type": "custom", "custom": {"name": "c"}}]},
     ],
 )
 def test_what_cannot_come_is_refused_by_name(fields: Json) -> None:

@@ -157,9 +157,8 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         if (report := answer.report) is None:
             report = answer.report = Report()
         # Upstream every answer is streamed, so that a break is noticed and can be mended.
-        asked = ChatRequest(
-            model, request.messages, True, request.include_usage, request.fields, request.origin, context=request.context
-        )
+        said = request.messages, True, request.include_usage, request.fields, request.origin, request.echo
+        asked = ChatRequest(model, *said, context=request.context)
         is_cheap = request.over_budget and model in self._cheaper
         route = self._cheaper[model] if is_cheap else self.routes[model]
         if not request.messages:

@@ -309,7 +309,9 @@ class RoutedRequest(msgspec.Struct, eq=False):
             report = answer.report = Report()
         request = self.request
         delivered = answer if request.stream else Answer(report)
-        asked = ChatRequest(self.model, request.messages, True, request.include_usage, request.fields, request.origin)
+        asked = ChatRequest(
+            self.model, request.messages, True, request.include_usage, request.fields, request.origin, request.echo
+        )
         runner = RouteRunner(asked, self.route, delivered, report, CallOptions(), self.settings)
         runner.adopt(self.sent, self.began, self.deadline)
         runner.unseen = whole or not request.stream

@@ -11,8 +11,9 @@ from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
 from ..sealed_thoughts import sealed_in
+from ..tool_names import NAMES
 from .blocks import BlockWriter
-from .message import NAMES, UNCOUNTED, WIRE, Payload, members_of, usage_of
+from .message import UNCOUNTED, WIRE, Payload, members_of, usage_of
 from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode

@@ -14,9 +14,10 @@ from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..json import join_strings
 from ..sse import encode_event
+from ..tool_names import NAMES
 from .blocks import BlockWriter
 from .errors import write_error_event
-from .message import NAMES, WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
+from .message import WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
 from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode

@@ -24,9 +24,6 @@ KeyHeader: TypeAlias = Literal["x-api-key", "authorization"]
 #: writes as much; an answer that needs more says so with the reason ``length``.
 DEFAULT_MAX_TOKENS: Final = 8192
 
-#: What the answer repeats of a request: the names of its tools, by those under which others offer them.
-NAMES: Final = "names"
-
 #: Members of a usage object of chat completions that say nothing to a reader of Messages.
 _NOT_OURS: Final = frozenset({"prompt_tokens_details", "completion_tokens_details"})
 

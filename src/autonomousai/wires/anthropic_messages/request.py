@@ -19,11 +19,11 @@ from ..messages import check_messages
 from ..openai_chat.request import CHAT
 from ..request_body import decode_object
 from ..shapes import ANYTHING, FLAG, NUMBER, TEXT, Shape, list_of, object_of, object_schema, refusal, typed, whole
-from ..tool_names import short_name
+from ..tool_names import NAMES, own_names, short_name
 from .client_tools import client_function
 from .content import chat_messages
 from .errors import THREAD_UNSUPPORTED
-from .message import NAMES, WIRE
+from .message import WIRE
 from .request_shapes import COMPONENTS, CONVERSATION, FORMAT, SYSTEM, TOOL_CHOICE, TOOLS
 
 Fields = dict[str, Any]
@@ -321,8 +321,7 @@ def read_messages_request(body: bytes, table: FieldTable = MESSAGES_REQUEST) -> 
 
 def _long_names(checked: Fields) -> Fields | None:
     """Return, for the answer, the tools' own names by those under which others offer them; None where they are the same."""
-    names = [tool["name"] for tool in checked.get("tools") or () if isinstance(tool.get("name"), str)]
-    long = {short: name for name in names if (short := short_name(name)) != name}
+    long = own_names(tool.get("name") for tool in checked.get("tools") or ())
     return {NAMES: long} if long else None
 
 

@@ -18,6 +18,7 @@ from urllib.parse import unquote_to_bytes
 from ...events import Message, Messages
 from ...late import late_pattern
 from ..call_ids import DistinctIds
+from ..custom_tools import custom_arguments
 from ..fields import UNSUPPORTED
 from ..shapes import refusal
 from .members import Json
@@ -199,11 +200,13 @@ def _with_ids(message: Any, written: Mapping[str, Callable[[str], str]]) -> Any:
 
 def _calls(message: Message, calls: _CallIds) -> Iterator[Json]:
     for call in message.get("tool_calls") or ():
-        if call.get("type", "function") != "function":
+        function = call.get("function")
+        if call.get("type") == "custom" and isinstance(custom := call.get("custom"), dict):
+            function = {"name": custom.get("name"), "arguments": custom_arguments(str(custom.get("input") or ""))}
+        elif call.get("type", "function") != "function":
             raise refusal(
                 "messages", f"a call of the type {call.get('type')!r:.50} has no place in the Messages API", UNSUPPORTED
             )
-        function = call["function"]
         yield _call(calls.known(call["id"]), function)
     if function := message.get("function_call"):
         yield _call(calls.of_function(function["name"], is_new=True), function)

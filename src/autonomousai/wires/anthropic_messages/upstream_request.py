@@ -7,18 +7,18 @@ Any other one is in the terms of chat completions: what becomes of its fields is
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ...late import late_pattern
 from ...request import ChatRequest, OriginalRequest
 from ..call_ids import with_distinct_ids
-from ..fields import UNSUPPORTED
+from ..custom_tools import custom_function
 from ..messages import CheckedMessages, check_messages
 from ..openai_chat.request import CHAT
 from ..pairing import with_paired_results
 from ..request_body import encode_request, request_fields
-from ..shapes import refusal
+from ..tool_names import short_name
 from .members import Json
 from .message import DEFAULT_MAX_TOKENS, WIRE
 from .upstream_messages import with_clean_ids, write_messages
@@ -92,7 +92,18 @@ def _translated(request: ChatRequest) -> Json:
     _write_fields(body, CHAT.check(request_fields(request.fields)))
     _settle_tools(body)
     _settle_thinking(body)
+    if request.echo:  # who writes the answer knows the tools' own names
+        for holder in _named(body):
+            holder["name"] = short_name(holder["name"])
     return body
+
+
+def _named(body: Json) -> Iterator[Json]:
+    """Yield what names a function in a request: tools, calls, and the choice."""
+    blocks = (block for message in body["messages"] for block in message["content"] if block.get("type") == "tool_use")
+    functions = (tool for tool in body.get("tools", ()) if "input_schema" in tool)
+    holders = (*functions, *blocks, body.get("tool_choice") or {})
+    yield from (holder for holder in holders if isinstance(holder.get("name"), str))
 
 
 def _write_fields(body: Json, fields: Mapping[str, Any]) -> None:
@@ -180,9 +191,9 @@ def _write_tools(body: Json, value: Any) -> None:
 def _tool(tool: Json) -> Json:
     function = tool.get("function")
     if tool.get("type", "function") != "function" or not isinstance(function, Mapping):
-        if tool.get("type") == "custom":
-            raise refusal("tools", "a tool of the type 'custom' has no place in the Messages API: use a function", UNSUPPORTED)
-        return tool  # of the vendor's own
+        if tool.get("type") != "custom" or not isinstance(tool.get("custom"), Mapping):
+            return tool  # of the vendor's own
+        function = custom_function(dict(tool["custom"]))
     written: Json = {"name": function.get("name"), "input_schema": _schema(function.get("parameters"))}
     if function.get("description"):
         written["description"] = function["description"]
@@ -221,8 +232,8 @@ def _member(value: Any, name: str) -> Json:
 
 
 def _name_of(tool: Any) -> Any:
-    """Return the name of a function, which stands in an object of its own or beside the type."""
-    return (_member(tool, "function") or _member({"tool": tool}, "tool")).get("name")
+    """Return the name of a tool, which stands in an object of its own or beside the type."""
+    return (_member(tool, "function") or _member(tool, "custom") or _member({"tool": tool}, "tool")).get("name")
 
 
 def _write_function_call(body: Json, value: Any) -> None:

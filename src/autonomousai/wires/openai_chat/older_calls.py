@@ -16,15 +16,15 @@ from ...events import Message, Messages
 
 Json = dict[str, Any]
 
-#: What the answer repeats of a request in the older form; see `ChatRequest.echo`.
-ECHO: Final = {"functions": True}
+#: The member of `ChatRequest.echo` that says that a request was in the older form.
+OLDER: Final = "functions"
 
 _json = msgspec.json.Encoder().encode
 
 
-def echo_of(fields: Mapping[str, Any]) -> Json | None:
-    """Return `ECHO` for the *fields* of a request in the older form, None for any other."""
-    return ECHO if fields.get("functions") and not fields.get("tools") else None
+def is_older(fields: Mapping[str, Any]) -> bool:
+    """Return whether a request with these *fields* is in the older form."""
+    return bool(fields.get("functions")) and not fields.get("tools")
 
 
 def with_tool_calls(messages: Messages) -> Messages:

@@ -38,8 +38,9 @@ from ..shapes import (
     whole,
 )
 from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
+from .asked_calls import asked_names
 from .neutral import NEUTRAL
-from .older_calls import echo_of
+from .older_calls import OLDER, is_older
 
 # ---- shapes of their own ----------------------------------------------------------------------------------------------
 
@@ -120,7 +121,7 @@ ANTHROPIC: Final[Mapping[str, FieldUse]] = {
     "max_completion_tokens": honoured(says="as `max_tokens`"),
     "temperature": approximated("above 1 it is 1; left out beside thinking"),
     "stop": approximated("as `stop_sequences`; white space alone is left out"),
-    "tools": honoured(says="functions, and tools of the vendor's own"),
+    "tools": honoured(says="functions, custom tools as functions of one text, and tools of the vendor's own"),
     "tool_choice": honoured(),
     "parallel_tool_calls": honoured(says="as `disable_parallel_tool_use`"),
     "functions": honoured(says="as `tools`"),
@@ -412,6 +413,14 @@ def chat_request(model: str, messages: Any, document: dict[str, Any], table: Fie
         fields,
         echo=echo_of(fields),
     )
+
+
+def echo_of(fields: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what the answer repeats of a request; see `ChatRequest.echo`."""
+    if is_older(fields):
+        return {OLDER: True, **asked_names([{"function": each} for each in fields["functions"]])}
+    tools = fields.get("tools")
+    return (asked_names(tools) or None) if tools else None
 
 
 def take_usage(fields: dict[str, Any]) -> bool:

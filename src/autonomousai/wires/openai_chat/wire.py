@@ -7,15 +7,17 @@ from typing import Any, ClassVar, Final
 
 from ...events import Batch, FinishReason
 from ...request import ChatRequest
-from ..base import AnswerHead, Operation, Wire
+from ..base import AnswerHead, Operation, StreamEncoder, Wire
 from ..fields import FieldTable
 from ..request_body import decode_object, write_chat_request
+from ..tool_names import NAMES
 from ..usual_request import read_usual_request
+from .asked_calls import CUSTOM, AskedCallsEncoder, asked_events
 from .chunks import Chunk
 from .completion import decode_completion, encode_completion
 from .decoder import ChatStreamDecoder
 from .encoder import ChatStreamEncoder
-from .older_calls import ECHO, older_document, older_events
+from .older_calls import OLDER, older_document, older_events
 from .request import CHAT, read_chat_document
 from .short_answer import read_short_stream
 from .short_writer import write_short_answer, write_short_stream
@@ -76,10 +78,11 @@ class OpenAIChatWire(Wire):
     decode_short = staticmethod(read_short_stream)
     short_end = b"data: [DONE]\n\n"
 
-    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ChatStreamEncoder:
+    def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> StreamEncoder:
         """See `Wire.encoder`."""
-        made = OlderCallsEncoder if head.echo == ECHO else ChatStreamEncoder
-        return made(
+        echo = head.echo or {}
+        made = OlderCallsEncoder if echo.get(OLDER) else ChatStreamEncoder
+        encoder = made(
             id=head.id,
             created=head.created,
             model=head.model,
@@ -88,11 +91,12 @@ class OpenAIChatWire(Wire):
             ids=ids,
             begun=begun,
         )
+        return AskedCallsEncoder(encoder, echo) if NAMES in echo or CUSTOM in echo else encoder
 
     def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_stream`."""
         stream = None
-        if not self.finish_reason_at_top and head.echo != ECHO:
+        if not self.finish_reason_at_top and not (head.echo or {}).get(OLDER):
             stream = write_short_stream(
                 events,
                 id=head.id,
@@ -110,14 +114,14 @@ class OpenAIChatWire(Wire):
             document = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
         if document is None:
             document = encode_completion(
-                events,
+                asked_events(events, head.echo) if head.echo else events,
                 id=head.id,
                 created=head.created,
                 model=head.model,
                 finish_reason_at_top=self.finish_reason_at_top,
                 extension=extension,
             )
-        return older_document(document) if head.echo == ECHO else document
+        return older_document(document) if (head.echo or {}).get(OLDER) else document
 
     def operation(self, path: str) -> Operation:
         """See `Wire.operation`."""

@@ -15,6 +15,7 @@ import msgspec
 
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
+from ..custom_tools import custom_arguments
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
 from ..pairing import with_paired_results
@@ -36,7 +37,6 @@ from ..shapes import (
     with_type,
 )
 from .client_tools import BRINGING_TOOLS, CALLS, OUTPUTS
-from .custom_tools import custom_arguments
 from .namespaces import offered_name
 from .tools import TOOLS
 

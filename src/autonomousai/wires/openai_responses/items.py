@@ -22,9 +22,9 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Annotations, Batch, Extra, Images, LogProbs, Reasoning, Refusal, ToolCallDelta
+from ..custom_tools import custom_arguments
 from ..json import Halves, mend
 from ..quoted_arguments import QuotedArguments, is_quoted
-from .custom_tools import custom_arguments
 from .made_images import image_in
 
 WIRE_NAME: Final = "openai_responses"

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..tool_names import short_name, shortened
+from ..tool_names import own_names, short_name, shortened
 from .client_tools import ClientTool, client_tool
 
 #: What stands between a namespace and a name; some namespaces end with it.
@@ -25,11 +25,11 @@ _CALLED: Final = ("function", "custom")
 
 class ToolNames(msgspec.Struct, frozen=True):
     """What a call of a tool is written back as. ``custom``: names of tools that take free text. ``namespaces``: by the name
-    that a function was offered under, its namespace and its own name. ``clients``: by name, tools that the caller runs and that
-    are no functions."""
+    that a function was offered under, its namespace, if it has one, and its own name. ``clients``: by name, tools that the
+    caller runs and that are no functions."""
 
     custom: frozenset[str] = frozenset()
-    namespaces: Mapping[str, tuple[str, str]] = {}
+    namespaces: Mapping[str, tuple[str | None, str]] = {}
     clients: Mapping[str, ClientTool] = {}
 
     def written(self, name: str) -> dict[str, str]:
@@ -103,8 +103,12 @@ def names_of(tools: Iterable[dict[str, Any]]) -> ToolNames:
     bare.update(own for _, own in inner)
     namespaces = {own: (space, own) for space, own in inner if bare[own] == 1}
     namespaces |= {tool["name"]: called for tool, called in flat if called is not None}
-    custom = frozenset(tool["name"] for tool, _ in flat if tool["type"] == "custom")
-    return ToolNames(custom, namespaces, _clients(tools))
+    custom = frozenset(
+        short for tool, _ in flat if tool["type"] == "custom" for short in (tool["name"], short_name(tool["name"]))
+    )
+    named = [tool["name"] for tool, called in flat if called is None and tool["type"] in _CALLED]
+    changed: dict[str, tuple[str | None, str]] = {short: (None, own) for short, own in own_names(named).items()}
+    return ToolNames(custom, {**changed, **namespaces}, _clients(tools))
 
 
 def _called(namespace: dict[str, Any]) -> list[dict[str, Any]]:

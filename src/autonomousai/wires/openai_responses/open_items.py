@@ -8,8 +8,8 @@ import msgspec
 
 from ...answer import MANY, fold
 from ...events import ToolCallDelta, rest_of_name
+from ..custom_tools import custom_input
 from .client_tools import ClientTool, client_call
-from .custom_tools import custom_input
 from .namespaces import NO_NAMES, ToolNames
 
 #: An event: its type, and its members beside that and the sequence number.

@@ -11,11 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any, Final
 
+from ..custom_tools import custom_function
 from ..message_schemas import ref
 from ..shapes import FLAG, LIST, NAME, OBJECT, TEXT, Schema, Shape, either, list_of, object_of, object_schema, typed
 from ..tool_forms import flat_choice, flat_tool
 from .client_tools import BRINGING_TOOLS, CLIENT_TOOLS
-from .custom_tools import CUSTOM_ARGUMENT
 from .namespaces import offered_name, offered_tools
 
 # ---- shapes -----------------------------------------------------------------------------------------------------------
@@ -127,23 +127,8 @@ def _function(tool: dict[str, Any]) -> dict[str, Any]:
     return {**function, "parameters": object_schema(tool["parameters"])} if "parameters" in function else function
 
 
-def _custom_function(tool: dict[str, Any]) -> dict[str, Any]:
-    described = [tool.get("description") or ""]
-    form = tool.get("format") or {}
-    if form.get("type") == "grammar" and isinstance(form.get("definition"), str):
-        described.append(f"The text must obey this grammar ({form.get('syntax') or 'lark'}):\n{form['definition']}")
-    argument = {"type": "string", "description": "The complete text that the tool is called with."}
-    parameters = {
-        "type": "object",
-        "properties": {CUSTOM_ARGUMENT: argument},
-        "required": [CUSTOM_ARGUMENT],
-        "additionalProperties": False,
-    }
-    return {"name": tool["name"], "description": "\n\n".join(filter(None, described)), "parameters": parameters}
-
-
 #: What becomes of a tool, by its type. One of another type is left out.
-_WRITERS: Final = {"function": _function, "custom": _custom_function}
+_WRITERS: Final = {"function": _function, "custom": custom_function}
 
 
 def _chat_tool(tool: dict[str, Any]) -> dict[str, Any]:

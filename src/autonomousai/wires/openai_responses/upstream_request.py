@@ -21,6 +21,7 @@ from ..pairing import with_paired_results
 from ..request_body import encode_request, request_fields
 from ..sealed_thoughts import ITEMS, is_packed
 from ..shapes import refusal
+from ..tool_names import short_name
 from .items import WIRE_NAME, Json
 
 #: Members of a caller's own body that are about the server that the caller asked, and not about the answer.
@@ -47,10 +48,30 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
         _merge(body, _from_fields(request_fields(request.fields), strict=True))
         if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
             _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
+        if request.echo:  # who writes the answer knows the tools' own names
+            _shorten_names(body)
     body |= {"model": model, "stream": request.stream}
     if body.get("store") is None:
         body["store"] = False
     return encode_request(body)
+
+
+def _shorten_names(body: Json) -> None:
+    """Offer tools under names that the API takes: some servers take longer ones, and others' characters."""
+    for name in ("tools", "input"):
+        if isinstance(said := body.get(name), list):
+            body[name] = [_with_short_name(each) for each in said]
+    if isinstance(choice := body.get("tool_choice"), dict):
+        tools = choice.get("tools")
+        inner = {"tools": [_with_short_name(tool) for tool in tools]} if isinstance(tools, list) else {}
+        body["tool_choice"] = {**_with_short_name(choice), **inner}
+
+
+def _with_short_name(holder: Any) -> Any:
+    """Return what names a tool, as a copy: another upstream may be asked with the same request."""
+    if not isinstance(holder, dict) or not isinstance(name := holder.get("name"), str):
+        return holder
+    return {**holder, "name": short_name(name)}
 
 
 #: The id that a server of this package gives to reasoning.
@@ -118,7 +139,8 @@ def _call_item(call: Json) -> Json:
         return {"type": "function_call", "call_id": call["id"], **_function(call["function"])}
     custom = call.get("custom")
     if call["type"] == "custom" and isinstance(custom, dict):
-        return {"type": "custom_tool_call", "call_id": call.get("id"), "name": custom.get("name"), "input": custom.get("input")}
+        said = {"name": custom.get("name"), "input": custom.get("input")}
+        return {"type": "custom_tool_call", "call_id": call.get("id"), **said}
     return call
 
 
