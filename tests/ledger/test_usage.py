@@ -206,3 +206,16 @@ def test_what_is_no_zone_is_refused(name: str) -> None:
     """Also what would be a path."""
     with pytest.raises(ValueError, match="is no time zone"):
         zone_of(name)
+
+
+def test_counts_that_no_answer_has_break_no_sum(url: str) -> None:
+    """Whatever an upstream says that it counted: neither the reports nor what a budget begins with."""
+    many = 2**63 - 1
+    with opened(url) as database:
+        database.write([entry(str(number), prompt_tokens=many, completion_tokens=many) for number in range(3)])
+
+        total = read_usage(database, UsageQuestion(by="key")).total
+        tokens, _ = database.spent("alice", 0)
+
+    assert pytest.approx(3 * many) == total.prompt_tokens
+    assert pytest.approx(6 * many) == tokens

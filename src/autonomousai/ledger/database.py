@@ -15,7 +15,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, func, inspect, literal_column, select, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Double,
+    Engine,
+    cast,
+    create_engine,
+    delete,
+    event,
+    func,
+    inspect,
+    literal_column,
+    select,
+    text,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, SQLAlchemyError
 
@@ -49,6 +63,12 @@ _POSTGRES: Final = {
 
 
 _log = logging.getLogger("autonomousai.ledger")
+
+
+def tokens_of(column: Column[Any]) -> Any:
+    """Return a column of tokens as it is summed up. An upstream may say any number: whole ones of 64 bits would be too small
+    for their sum, which is an error then."""
+    return cast(column, Double)
 
 
 class DatabaseAwayError(Exception):
@@ -134,7 +154,8 @@ class Database:
     def spent(self, key: str, since: float, until: float | None = None) -> tuple[int, float]:
         """Return the tokens and the US dollars of the answers to the key of that name since then (seconds since the epoch),
         and before *until*; what came from the cache took nothing."""
-        tokens = ENTRIES.c.prompt_tokens + ENTRIES.c.completion_tokens + ENTRIES.c.lost_tokens
+        columns = ENTRIES.c
+        tokens = tokens_of(columns.prompt_tokens) + tokens_of(columns.completion_tokens) + tokens_of(columns.lost_tokens)
         query = select(func.sum(tokens), func.sum(ENTRIES.c.cost)).where(
             ENTRIES.c.key == key, ENTRIES.c.time >= since, func.coalesce(ENTRIES.c.cache, "") != "hit"
         )

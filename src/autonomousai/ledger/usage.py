@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from sqlalchemy import BigInteger, Connection, Select, case, cast, func, literal_column, select
 
-from .database import Database
+from .database import Database, tokens_of
 from .entry import HANDED_OVER
 from .summary import QUARTER_S, SUMMED, Sums, UsageQuestion, UsageReport, summarize
 from .tables import ENTRIES
@@ -24,11 +24,11 @@ _NUMBERS: Final[dict[str, Any]] = {
     "answers": literal_column("1"),
     "failed": case((_C.outcome.in_(_NO_FAILURES), 0), else_=1),
     "left": case((_C.outcome == "left", 1), else_=0),
-    "prompt_tokens": _C.prompt_tokens,
-    "cached_tokens": _C.cached_tokens,
-    "completion_tokens": _C.completion_tokens,
-    "reasoning_tokens": _C.reasoning_tokens,
-    "lost_tokens": _C.lost_tokens,
+    "prompt_tokens": tokens_of(_C.prompt_tokens),
+    "cached_tokens": tokens_of(_C.cached_tokens),
+    "completion_tokens": tokens_of(_C.completion_tokens),
+    "reasoning_tokens": tokens_of(_C.reasoning_tokens),
+    "lost_tokens": tokens_of(_C.lost_tokens),
     "estimated": case((_C.estimated, 1), else_=0),
     "cost": _C.cost,
     "unpriced": case((_C.cost.is_(None), 1), else_=0),
