@@ -241,15 +241,19 @@ def join_tool_calls(deltas: list[ToolCallDelta]) -> ToolCalls:
 #: Reasons of an answer that was cut: a call of it that has no arguments may have been about to have some.
 _CUT_SHORT: Final = frozenset({"length", "content_filter"})
 
+#: How servers write that a call has no arguments, beside ``{}``.
+_NO_ARGUMENTS: Final = frozenset({"", "null"})
+
 
 def as_readable(calls: ToolCalls, reason: str | None) -> ToolCalls:
     """Return the *calls* of an answer that ended for *reason*, as they are read: a call of a function without arguments has
-    ``{}``, in place of the text without a character that many servers send, and that no JSON reader takes."""
-    if all(call.arguments or not call.name for call in calls.calls) or reason in _CUT_SHORT:
+    ``{}``, in place of the text without a character that many servers send, and that no JSON reader takes, or of ``null``."""
+    if all(call.arguments not in _NO_ARGUMENTS or not call.name for call in calls.calls) or reason in _CUT_SHORT:
         return calls
     return ToolCalls(
         tuple(
-            call if call.arguments or not call.name else msgspec.structs.replace(call, arguments="{}") for call in calls.calls
+            msgspec.structs.replace(call, arguments="{}") if call.arguments in _NO_ARGUMENTS and call.name else call
+            for call in calls.calls
         )
     )
 

@@ -194,10 +194,19 @@ async def test_what_is_there_at_the_end() -> None:
 
 
 @pytest.mark.parametrize("client", [AutonomousAI, OpenAICompatible])
-@pytest.mark.parametrize(("reason", "arguments"), [("tool_calls", "{}"), ("stop", "{}"), ("length", "")])
-async def test_a_call_without_arguments_is_readable(client: type[Any], reason: str, arguments: str) -> None:
-    """Servers send a text of nothing, which no JSON reader takes; but of a call that was cut, nothing is known."""
-    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "now", "arguments": ""}}
+@pytest.mark.parametrize(
+    ("sent", "reason", "arguments"),
+    [
+        ("", "tool_calls", "{}"),
+        ("", "stop", "{}"),
+        ("", "length", ""),
+        ("null", "tool_calls", "{}"),
+        ('"null"', "stop", '"null"'),
+    ],
+)
+async def test_a_call_without_arguments_is_readable(client: type[Any], sent: str, reason: str, arguments: str) -> None:
+    """Servers send a text of nothing, which no JSON reader takes, or null; but of a call that was cut, nothing is known."""
+    call = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "now", "arguments": sent}}
     async with (
         ScriptedServer(Script.stream({"tool_calls": [call]}, finish=reason)) as server,
         client(server.url) as provider,

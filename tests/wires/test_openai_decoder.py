@@ -683,6 +683,39 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         CALLS,
     ),
     (
+        "pieces that are counted in the place of calls",
+        sse(
+            calls(call(0, "", id="x", name="f")),
+            calls(call(1, '{"a":')),
+            calls(call(2, '{"b":1}')),
+            calls(call(3, "}")),
+            FINISH,
+        ),
+        [Delta(0, "x", "f"), *(Delta(0, None, None, said) for said in ('{"a":', '{"b":1}', "}"))],
+        CALLS,
+    ),
+    (
+        "pieces without an index, and one with it",
+        sse(calls({"id": "x", "function": {"name": "f", "arguments": '{"a":'}}), calls(call(0, "1}")), FINISH),
+        [Delta(0, "x", "f", '{"a":'), Delta(0, None, None, "1}")],
+        CALLS,
+    ),
+    (
+        "the name and another id in every piece, and no index",
+        sse(
+            *(
+                calls({"id": each, "function": {"name": "f", "arguments": said}})
+                for each, said in (("x", '{"a"'), ("y", ":1"), ("z", "}"), ("w", '{"a":2}'))
+            ),
+            FINISH,
+        ),
+        [
+            *[Delta(0, "x", "f", '{"a"'), Delta(0, None, None, ":1"), Delta(0, None, None, "}")],
+            Delta(1, "w", "f", '{"a":2}'),
+        ],
+        CALLS,
+    ),
+    (
         "a call that begins at another one's index, and continues at its own",
         sse(
             *[calls(call(0, "", id="x", name="f")), calls(call(0, "{}")), calls(call(0, "", id="y", name="g"))],

@@ -123,9 +123,9 @@ def _call(call: Any) -> Any:
 
 
 def _with_arguments(function: dict[str, Any]) -> dict[str, Any]:
-    """Arguments that are missing, or a text of nothing, are none; those in an object are written as JSON text."""
+    """Arguments that are missing, or a text of nothing or of null, are none; those in an object are written as JSON text."""
     arguments = function.get("arguments")
-    if arguments is None or (isinstance(arguments, str) and not arguments.strip()):
+    if arguments is None or (isinstance(arguments, str) and arguments.strip() in ("", "null")):
         return {**function, "arguments": "{}"}
     return {**function, "arguments": _json(arguments)} if isinstance(arguments, dict) else function
 

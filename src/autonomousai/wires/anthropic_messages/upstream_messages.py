@@ -217,7 +217,7 @@ def _call(call_id: str, function: Mapping[str, Any]) -> Json:
 
 
 def _input(arguments: str) -> Json:
-    if not arguments.strip():
+    if arguments.strip() in ("", "null"):
         return {}
     try:
         value = json.loads(arguments, strict=False)

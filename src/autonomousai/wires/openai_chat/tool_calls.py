@@ -30,7 +30,7 @@ class ToolCallIndexer:
     that brings a name and an id of its own, or another name behind arguments, begins a new call (a new id alone does not: some
     servers draw one for each piece), and so do arguments that go on behind the end of their object. An id that has come before
     counts more than the index beside it, and arguments at a new index, without id and name, are those of a call that still
-    waits for some. A call whose first piece
+    waits for some: some servers count pieces. A call whose first piece
     has no id gets one that no other call has: callers send it back with the call's result. A piece that says nothing begins
     none.
 
@@ -84,7 +84,8 @@ class ToolCallIndexer:
         if place is None:
             says = name or arguments or call_id or any((call.extra or {}).values())
             return self._begun(index, call_id, name, arguments, call) if says else []
-        if name and (self._is_new(index, call_id, self._ids[place]) or self._is_other(place, name)):
+        is_begun = name and (self._is_new(index, call_id, self._ids[place]) or self._is_other(place, name))
+        if is_begun and not self._is_rest(place, name, arguments):
             return self._begun(index, call_id, name, arguments, call)
         if self._held == place and arguments.lstrip().startswith("{"):
             self._held = None
@@ -119,8 +120,28 @@ class ToolCallIndexer:
 
     def _waits(self, place: int) -> bool:
         """Return whether the call at *place* must have arguments that have not come."""
+        return not self._said[place] or self._is_open(place)
+
+    def _is_open(self, place: int) -> bool:
+        """Return whether the arguments of the call at *place* have begun as an object, and are no complete one."""
         said = self._said[place]
-        return not said or (self._shares and not said[-1].rstrip().endswith("}"))
+        if not said or not said[0].lstrip().startswith("{"):
+            return False
+        last = next((piece.rstrip() for piece in reversed(said) if not piece.isspace()), "")
+        if not last.endswith("}"):
+            return True
+        said[:] = ["".join(said)]
+        try:
+            lenient_decoder().decode(said[0])
+        except (ValueError, RecursionError):
+            return True
+        return False
+
+    def _is_rest(self, place: int, name: str | None, arguments: str) -> bool:
+        """Return whether *arguments* can only continue those of the call at *place*, whatever id is beside them: none begin so.
+        Some servers draw an id for each piece, name the call in each, and have no index."""
+        begins = arguments.lstrip()[:1] in ("", "{", '"')
+        return not begins and name == self._names[place] and self._is_open(place)
 
     def flush(self) -> list[ToolCallDelta]:
         """Return what was held back: the answer has ended."""

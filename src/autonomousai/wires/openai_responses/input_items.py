@@ -282,7 +282,7 @@ def _read_call(item: dict[str, Any], messages: Messages) -> None:
     arguments = item.get("arguments") or "{}"
     if isinstance(arguments, dict):
         arguments = _json(arguments)
-    _add_call(messages, item, arguments if arguments.strip() else "{}")
+    _add_call(messages, item, "{}" if arguments.strip() in ("", "null") else arguments)
 
 
 def _read_custom_call(item: dict[str, Any], messages: Messages) -> None:
