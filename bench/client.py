@@ -15,10 +15,10 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 from measure import BENCH, SUBJECT_CORE, Figures, Goal, Plan, finish, log_file, note, plan, progress, start, stop
 from servers import ENVIRONMENTS
@@ -75,10 +75,20 @@ PEERS = {
 }
 
 
-class Caller:
-    """One of them, waiting for orders. Raises `OSError` or `RuntimeError` where it cannot be started."""
+class Asked(Protocol):
+    """What the callers ask: an `Upstream`, or what stands for it."""
 
-    def __init__(self, name: str, kind: Kind, upstream: Upstream) -> None:
+    url: str
+    text: str
+    stream: bytes
+    document: bytes
+
+
+class Caller:
+    """One of them, waiting for orders; *before*: words of the command before it. Raises `OSError` or `RuntimeError` where it
+    cannot be started."""
+
+    def __init__(self, name: str, kind: Kind, upstream: Asked, before: Sequence[str] = ()) -> None:
         self.name = name
         self.kind = kind
         self._upstream = upstream
@@ -88,7 +98,7 @@ class Caller:
             environment["PYTHONPATH"] = str(kind.source)
         with log_file(name) as log:
             self._process = start(
-                [kind.python, BENCH / "callers" / file, upstream.url, *more],
+                [*before, kind.python, BENCH / "callers" / file, upstream.url, *more],
                 SUBJECT_CORE,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -99,10 +109,25 @@ class Caller:
             self.close()
             raise RuntimeError(f"it does not start; see .bench/{name}.log")
 
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
     def micros(self, *, requests: int, concurrency: int = 1, stream: bool = True) -> float:
         """CPU of one request."""
+        return float(self.order(requests=requests, concurrency=concurrency, stream=stream)["cpu"]) / requests * 1e6
+
+    def order(self, *, requests: int, concurrency: int = 1, stream: bool = True, calls: bool = False) -> dict[str, Any]:
+        """Have it ask so many requests, and return what it tells of them. Raises `WrongAnswerError`."""
         assert self._process.stdin is not None
-        order = {"requests": requests, "concurrency": concurrency, "stream": stream, "text": self._upstream.text}
+        order = {
+            "requests": requests,
+            "concurrency": concurrency,
+            "stream": stream,
+            "calls": calls,
+            "text": self._upstream.text,
+        }
         order["bodies"] = [self._upstream.stream.decode(), self._upstream.document.decode()]
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -112,7 +137,7 @@ class Caller:
         told: dict[str, Any] = json.loads(line)
         if told["wrong"] or told["answers"] != requests:
             raise WrongAnswerError(f"{self.name}: {told['answers']} of {requests} answers; {told['wrong']}")
-        return float(told["cpu"]) / requests * 1e6
+        return told
 
     def close(self) -> None:
         stop(self._process)

@@ -99,6 +99,15 @@ class GeneratedBatches:
 JOINED: Final = 3
 
 
+def joined(batch: Batch) -> Batch:
+    """Return *batch*, a whole answer, with each kind of event once."""
+    if len(batch) <= JOINED:
+        return batch
+    answer = Answer()
+    answer.add(batch)
+    return answer.joined()
+
+
 class JoinedBatches:
     """All of a stream's batches as one, for a caller who did not ask for a stream. ``answer``: what they are folded into."""
 

@@ -11,6 +11,7 @@ import asyncio
 import threading
 from abc import ABC
 from collections.abc import Callable, Mapping
+from functools import partial
 from math import inf
 from types import MethodType, TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
@@ -35,7 +36,7 @@ from .request import (
     spread_extra_body,
     take_options,
 )
-from .result import AsyncResult, ChunkIterator, as_result
+from .result import AsyncResult, as_result, chunks_of
 from .wires.raw import EMBEDDINGS_WIRE, embedding_request, unsupported
 
 if TYPE_CHECKING:
@@ -401,7 +402,7 @@ def _background_of(provider: AsyncGeneratorProvider) -> BackgroundLoop:
 
 def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Completion:
     """Return *result*, an answer of *provider*, for blocking code: it is read in the provider's background."""
-    return completion_of(result, ChunkIterator().chunks, lambda: _background_of(provider))
+    return completion_of(result, partial(chunks_of, answer=result.answer), lambda: _background_of(provider))
 
 
 #: A mark by which users of Claude Code ask it for a long context. It is not part of a model's name, and is sent now and then.

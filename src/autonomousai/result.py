@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from asyncio import Future, get_running_loop
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Generator
+from asyncio import AbstractEventLoop, Future, get_running_loop
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Generator
 from contextlib import aclosing
 from functools import wraps
 from inspect import isasyncgenfunction
@@ -42,14 +42,14 @@ class AnswerBatches:
     """A stream's batches, each added to the `Answer` before it is handed out. Raises where the stream ends without a
     `FinishReason`. A reader whose stream is closed by another task gets an error with its next batch.
 
-    ``is_over``: whether no further batch comes. ``is_closed``: whether the stream was closed. ``is_delivered``: whether the
-    reader has got the `FinishReason`; set by the one who hands chunks on.
+    ``stream``: what they are read from. ``is_over``: whether no further batch comes. ``is_closed``: whether the stream was
+    closed. ``is_delivered``: whether the reader has got the `FinishReason`; set by the one who hands chunks on.
     """
 
-    __slots__ = ("_answer", "_error", "_stream", "is_closed", "is_delivered", "is_over")
+    __slots__ = ("_answer", "_error", "is_closed", "is_delivered", "is_over", "stream")
 
     def __init__(self, stream: BatchStream, answer: Answer) -> None:
-        self._stream = stream
+        self.stream = stream
         self._answer = answer
         self.is_over = self.is_closed = False
         self._error: Exception | None = None
@@ -65,33 +65,34 @@ class AnswerBatches:
     async def __anext__(self) -> Batch:
         if self.is_over:
             raise StopAsyncIteration
-        answer = self._answer
         try:
-            batch = await self._stream.__anext__()
+            batch = await self.stream.__anext__()
             if self.is_over:
                 raise IncompleteStreamError(CLOSED)
         except BaseException as error:
-            is_left = self._is_left()
-            await self.aclose()
-            if is_left and isinstance(error, IncompleteStreamError):
-                self._error = IncompleteStreamError(CLOSED, partial=answer.text)
-                raise self._error from None
-            if isinstance(error, StopAsyncIteration):
-                if answer.finish is not None:
-                    raise
-                self._error = IncompleteStreamError(partial=answer.text)
-                raise self._error from None
-            if isinstance(error, HTTPError):
-                error.partial = answer.text or error.partial
-            if isinstance(error, Exception):
-                self._error = error
+            await self.end(error)
             raise
-        answer.add(batch)
+        self._answer.add(batch)
         return batch
 
-    def _is_left(self) -> bool:
-        """Return whether another task closed the stream while this one waited for it."""
-        return self.is_over
+    async def end(self, error: BaseException) -> None:
+        """Close the stream, which has ended with *error*. Raises `IncompleteStreamError` where it just stopped, and where
+        another task closed it while this one waited for it."""
+        is_left = self.is_over
+        await self.aclose()
+        answer = self._answer
+        if is_left and isinstance(error, IncompleteStreamError):
+            self._error = IncompleteStreamError(CLOSED, partial=answer.text)
+            raise self._error from None
+        if isinstance(error, StopAsyncIteration):
+            if answer.finish is None:
+                self._error = IncompleteStreamError(partial=answer.text)
+                raise self._error from None
+            return
+        if isinstance(error, HTTPError):
+            error.partial = answer.text or error.partial
+        if isinstance(error, Exception):
+            self._error = error
 
     async def pipe_to(self, sink: Sink) -> bool:
         """See `BatchStream.pipe_to`."""
@@ -102,59 +103,34 @@ class AnswerBatches:
             return sink(batch)
 
         try:
-            return await self._stream.pipe_to(take)
+            return await self.stream.pipe_to(take)
         except BaseException:
             await self.aclose()
             raise
 
     async def aclose(self) -> None:
         self.is_over = True
-        await self._stream.aclose()
+        await self.stream.aclose()
         self.is_closed = True
 
 
-class ChunkIterator:
-    """Turns batches into what a caller iterates: text and reasoning as they come, tool calls joined, the finish reason last."""
-
-    __slots__ = ("_deltas",)
-
-    def __init__(self) -> None:
-        self._deltas: list[ToolCallDelta] = []
-
-    def chunks(self, batch: Batch) -> list[Chunk]:
-        """Return the public chunks of *batch*."""
-        chunks: list[Chunk] = []
-        for event in batch:
-            if type(event) is str:
-                chunks.append(event)
-            elif type(event) is ToolCallDelta:
-                self._deltas.append(event)
-            elif type(event) is FinishReason:
-                if self._deltas:
-                    chunks.append(as_readable(join_tool_calls(self._deltas), event.reason))
-                chunks.append(event)
-            elif not isinstance(event, Started | Extra | ForeignEvent | ToolCallDelta):
-                chunks.append(event)
-        return chunks
+#: Events that are no chunks.
+_INNER: Final = frozenset({Started, Extra, ForeignEvent, ToolCallDelta})
 
 
-async def _chunks(batches: AnswerBatches, answer: Answer) -> AsyncGenerator[Chunk]:
-    iterator = ChunkIterator()
-    try:
-        async for batch in batches:
-            chunks = iterator.chunks(batch)
-            if answer.finish is None:
-                for chunk in chunks:
-                    yield chunk
-            else:
-                for chunk in chunks:
-                    batches.is_delivered = type(chunk) is FinishReason
-                    yield chunk
-        if answer.finish is None:
-            raise batches.error()
-    finally:
-        if not batches.is_closed:
-            await batches.aclose()
+def chunks_of(batch: Batch, answer: Answer) -> list[Chunk]:
+    """Return what a caller iterates of *batch*, which was added to its *answer*: text and reasoning as they come, tool calls
+    joined, the finish reason last."""
+    chunks: list[Any] = [event for event in batch if type(event) not in _INNER]
+    if answer.calls and chunks and type(finish := chunks[-1]) is FinishReason:
+        chunks.insert(-1, as_readable(join_tool_calls(answer.calls), finish.reason))
+    return chunks
+
+
+def _close_later(loop: AbstractEventLoop, batches: AnswerBatches) -> None:
+    """Close the answer of a reader who dropped it, in its event loop."""
+    if not batches.is_closed:
+        loop.create_task(batches.aclose())  # as asyncio does for a generator: what it waits for keeps it
 
 
 def _is_read_by(package: str) -> bool:
@@ -191,7 +167,7 @@ class AsyncResult(AnswerView):
         print(await result, result.usage)
     """
 
-    __slots__ = ("__weakref__", "_chunks", "_closed", "_source", "_stream", "_waiting")
+    __slots__ = ("__weakref__", "_chunks", "_closed", "_is_reading", "_loop", "_source", "_stream", "_waiting")
 
     _to_be_read = "await it, or iterate it with async for"
 
@@ -205,7 +181,9 @@ class AsyncResult(AnswerView):
         self._answer = answer or Answer(report)
         self._source: BatchStream = GeneratedBatches(source) if callable(source) else source  # type: ignore[arg-type]
         self._stream: AnswerBatches | None = None
-        self._chunks: AsyncGenerator[Chunk] | None = None
+        self._chunks: list[Chunk] = []  # of the batch that was read last, those that were not handed out, from the last one
+        self._loop: AbstractEventLoop | None = None  # in which it is iterated
+        self._is_reading = False  # a task waits for a batch
         self._closed = False
         self._waiting: list[Future[None]] | None = None  # while one task reads all of it: the others that want the text
 
@@ -224,14 +202,45 @@ class AsyncResult(AnswerView):
             return _for_gpt4free(self)
         return self
 
-    def __anext__(self) -> Awaitable[Chunk]:
-        # No reader holds the generator itself: one that an error or a reader's timeout has ended would just stop from then on.
-        chunks, stream = self._chunks, self._stream
-        if chunks is None:
-            chunks = self._chunks = _chunks(self._begin(), self._answer)
-        elif stream is not None and stream.is_over and self._answer.finish is None:
-            chunks = self._chunks = _chunks(stream, self._answer)  # it raises again
-        return chunks.__anext__()
+    async def __anext__(self) -> Chunk:
+        answer, batches = self._answer, self._stream
+        if self._loop is None or batches is None:
+            batches = self._begin()
+            self._loop = get_running_loop()
+        elif batches.is_over and answer.finish is None:  # each time: after an error, or a reader's timeout, it never just stops
+            if not batches.is_closed:
+                await batches.aclose()
+            raise batches.error()
+        while not (chunks := self._chunks):
+            if self._is_reading:
+                raise RuntimeError("this answer is being read by another task")
+            if batches.is_over:
+                raise StopAsyncIteration
+            self._is_reading = True
+            try:  # as `AnswerBatches.__anext__`, without its turn
+                batch = await batches.stream.__anext__()
+                if batches.is_over:
+                    raise IncompleteStreamError(CLOSED)
+            except BaseException as error:
+                await batches.end(error)
+                raise
+            finally:
+                self._is_reading = False
+            answer.add(batch)
+            if len(batch) == 1 and type(text := batch[0]) is str:
+                return text
+            self._chunks = chunks_of(batch, answer)
+            self._chunks.reverse()
+        chunk = chunks.pop()
+        if answer.finish is not None:
+            batches.is_delivered = type(chunk) is FinishReason
+        return chunk
+
+    def __del__(self) -> None:
+        # Who dropped it can close it no more. One that was made with wrong arguments has no loop, and nothing else.
+        loop: AbstractEventLoop | None = getattr(self, "_loop", None)
+        if loop is not None and (batches := self._stream) is not None and not batches.is_closed and not loop.is_closed():
+            loop.call_soon_threadsafe(_close_later, loop, batches)
 
     async def texts(self) -> AsyncGenerator[str]:
         """Iterate the pieces of the text alone, which can be joined or sent on; what else comes is read later from
@@ -270,7 +279,7 @@ class AsyncResult(AnswerView):
             return await self.text()
         elif stream is None:
             raise IncompleteStreamError(CLOSED)
-        elif self._answer.finish is None or not (stream.is_delivered or self._chunks is None):
+        elif self._answer.finish is None or not (stream.is_delivered or self._loop is None):
             raise stream.error(CLOSED if self._closed else LEFT)
         return self._answer.text
 
@@ -297,7 +306,6 @@ class AsyncResult(AnswerView):
             await self._source.aclose()
         elif not stream.is_closed:
             await stream.aclose()
-        # The generator of chunks is left as it is: a reader inside it is to get an error, and would get an end.
 
     if not TYPE_CHECKING:  # type checkers find it without these
 

@@ -21,6 +21,7 @@ if sys.platform == "linux":
     QUICK += [
         ("engine.py", "--only", "turns", "--rounds", "1"),
         ("client.py", "--only", "small,burst"),
+        ("client_steps.py",),
         ("server.py", "--only", "small,burst,paced"),
         ("variants.py", "--rounds", "1"),
         ("wires.py", "--only", "small"),

@@ -89,6 +89,9 @@ class BlankResponse:
     def peek(self) -> bytes:
         return b""
 
+    def whole(self) -> bytes | None:
+        return None
+
     async def read_some(self) -> bytes:
         return b"\n\n\n\n"
 

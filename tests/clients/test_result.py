@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, get_type_hints
 
@@ -25,9 +27,11 @@ from autonomousai import (
     OpenAICompatible,
     ToolCall,
 )
+from autonomousai.batches import GeneratedBatches
 from autonomousai.chat_fields import ChatFields
+from autonomousai.events import Batch
 from autonomousai.request import CALL_OPTIONS
-from autonomousai.testing import Head, Script, ScriptedProvider, ScriptedServer, Send, answer
+from autonomousai.testing import Head, Pause, Script, ScriptedProvider, ScriptedServer, Send, answer
 from autonomousai.wires.openai_chat.request import CHAT
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -545,3 +549,63 @@ async def test_a_task_that_reads_and_is_cancelled_leaves_no_other_waiting() -> N
         with pytest.raises(IncompleteStreamError):
             await other
         assert reader.cancelled()
+
+
+async def test_two_tasks_cannot_iterate_at_once() -> None:
+    """The second is told so, and the first reads on."""
+    pause = Pause()
+    provider = ScriptedProvider(["Hel", pause, *answer("lo")])
+    result = provider.create_async_generator("llama", HELLO, stream=True)
+    assert "Hel" == await anext(result)
+    reader = asyncio.ensure_future(anext(result))
+    await asyncio.sleep(0)
+
+    with pytest.raises(RuntimeError, match="being read by another task"):
+        await anext(result)
+    pause.release()
+    assert "lo" == await reader
+    assert "Hello" == "".join(["Hello", *[str(chunk) async for chunk in result]])
+
+
+async def test_what_came_with_the_end_is_read_after_a_close() -> None:
+    """Of a complete answer nothing is lost; of a part, no further chunk comes."""
+    whole = AsyncResult(GeneratedBatches(partial(batches_of, ["Hel", "lo", FinishReason("stop", "done")])))
+    part = AsyncResult(GeneratedBatches(partial(batches_of, ["Hel", "lo"], [FinishReason("stop", "done")])))
+    for result in (whole, part):
+        assert "Hel" == await anext(result)
+        await result.aclose()
+
+    assert ["lo", ""] == [str(chunk) async for chunk in whole]
+    with pytest.raises(IncompleteStreamError) as raised:
+        await anext(part)
+    assert "Hello" == raised.value.partial
+
+
+async def batches_of(*batches: Batch) -> AsyncGenerator[Batch]:
+    for batch in batches:
+        yield batch
+
+
+async def test_the_batches_of_a_provider_stay_as_they_are() -> None:
+    """One may give the same list with each answer."""
+    batches: list[Batch] = [["a"], ["b", "c"], [FinishReason("stop", "done")]]
+    given = [[*batch] for batch in batches]
+    for _ in range(2):
+        assert "abc" == await AsyncResult(GeneratedBatches(partial(batches_of, *batches)))
+
+    assert given == batches
+
+
+def test_a_result_that_was_dropped_after_its_loop_ended_is_silent() -> None:
+    """There is nothing left to be closed, nor where it was never made."""
+
+    async def begin() -> AsyncResult:
+        result = AsyncResult(GeneratedBatches(partial(batches_of, ["Hel"], ["lo"])))
+        assert "Hel" == await anext(result)
+        return result
+
+    result = asyncio.run(begin())
+    del result
+    with pytest.raises(TypeError):
+        AsyncResult()  # type: ignore[call-arg]
+    gc.collect()

@@ -28,10 +28,14 @@ async def read_document(response: Response, head: bytes, wire: Wire, asked: byte
         size += len(data)
         if size > _DOCUMENT:
             raise StreamError(f"the answer is larger than {_DOCUMENT} bytes", status=200, code="answer_too_large")
-    body = b"".join(parts)
+    return decode_document(b"".join(parts), response.headers, wire, asked)
+
+
+def decode_document(body: bytes, headers: Mapping[str, str], wire: Wire, asked: bytes) -> Batch:
+    """Return all events of a document, the *body* of a response with these *headers*."""
     batch = wire.decode_answer(body)
     if type(end := batch[-1]) is FinishReason and end.notes:  # some of it may be no UTF-8
-        body = in_utf8(body, response.headers.get("Content-Type"))
+        body = in_utf8(body, headers.get("Content-Type"))
         batch = wire.decode_answer(body)
     wire.check_answer(batch, asked)
     check_text(provenance_of_document(body), "".join([event for event in batch if type(event) is str]))

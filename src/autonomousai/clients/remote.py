@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from ..answer import Answer
 from ..awaitables import DONE, not_now
-from ..batches import JOINED, Sink, cannot_pipe
+from ..batches import Sink, cannot_pipe, joined
 from ..completion import CLOSED
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
@@ -23,7 +23,7 @@ from ..wires.base import StreamDecoder
 from ..wires.foreign_errors import redact_error
 from . import retries
 from .error_details import explain
-from .one_document import check_text, read_document
+from .one_document import check_text, decode_document, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
 from .refusals import empty_body, refuse, too_large, web_page
@@ -36,6 +36,9 @@ _STREAMED: Final = 64 * 1024 * 1024
 
 #: Bytes of white space before an answer: some servers send blank lines as a sign of life.
 _BLANKS: Final = 1024 * 1024
+
+#: How a document begins, as a rule.
+_OPENING: Final = (b"{", b"[")
 
 #: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
 _GRACE_S: Final = 1.0
@@ -168,12 +171,17 @@ class ResponseStream:
             raise
 
     def _short(self, response: Response) -> Batch | None:
-        """Return a whole answer to a streamed request that has come with its head already; None where it is anything else."""
+        """Return a whole answer that has come with its head already; None where it is anything else."""
         request = self._request
-        if response.status != 200 or not request.stream or request.forms or not (end := request.wire.short_end):
+        wire = request.wire
+        batch: Batch | None = None
+        if response.status != 200 or request.forms:
             return None
-        data = response.peek()
-        batch = request.wire.decode_short(data) if data.endswith(end) else None
+        if not request.stream:
+            if (body := response.whole()) is not None and body.startswith(_OPENING):
+                batch = joined(decode_document(body, response.headers, wire, request.body))
+        elif (end := wire.short_end) and (data := response.peek()).endswith(end):
+            batch = wire.decode_short(data)
         self._is_whole = batch is not None
         return batch
 
@@ -188,12 +196,14 @@ class ResponseStream:
         if request.stream and request.streams_url and (stream_id := response.headers.get(STREAM_ID)) is not None:
             self._resumable = ResumableStream.of(self._pool, request, stream_id, deadline)
         batch = await self._first()
-        if request.stream or (self._is_whole and len(batch) <= JOINED):
+        if request.stream:
             return batch
-        answer = Answer() if self._is_whole else self._answer
+        if self._is_whole:
+            return joined(batch)
+        answer = self._answer
         answer.add(batch)
         try:
-            while not self._is_whole:
+            while answer.finish is None:
                 answer.add(await self._read())
         except HTTPError as error:
             error.partial = answer.text
@@ -229,8 +239,36 @@ class ResponseStream:
         if self._is_over or self._is_whole:
             await self.aclose()
             raise StopAsyncIteration
+        decoder, resumable = self._decoder, self._resumable
+        data: bytes | None = None
         try:
-            return await self._read()
+            if (
+                self._has_spoken
+                and self._fed is None
+                and not decoder.ending
+                and decoder.failure is None
+                and (resumable is None or not resumable.is_unchecked)
+            ):
+                # As `_read`, in fewer turns, for a piece of text that comes alone.
+                response: Response = self._response  # type: ignore[assignment]  # it is there while the answer is read
+                try:
+                    data = await response.read_some()
+                except (IncompleteStreamError, ClockError) as error:
+                    data = await self._more_after(error)
+                else:
+                    self._uncounted += len(data)
+                    if self._uncounted > _STREAMED:
+                        self._measure()
+                    if not data:
+                        data = await self._more_after(None)
+                    elif (text := decoder.next_text(data)) is not None:
+                        if resumable is not None:
+                            resumable.has_heard = True
+                        response.progress()
+                        if self._own is not None:
+                            self._own.add([text])
+                        return [text]
+            return await self._read(data)
         except BaseException as error:
             await self._leave(error)
             raise
@@ -324,22 +362,22 @@ class ResponseStream:
         if not self._request.stream:  # its reader gets all as one batch, which is folded here
             self._answer = Answer()
         self._decoder = self._request.wire.decoder()
-        return await self._read(head)
+        return await self._read(head or None)
 
-    async def _read(self, data: bytes = b"") -> Batch:
-        """Return more of an event stream. Bytes that complete no event are no batch: then it reads on."""
+    async def _read(self, data: bytes | None = None) -> Batch:
+        """Return more of an event stream. Bytes that complete no event are no batch: then it reads on. *data*: what has come,
+        ``b""`` for the end."""
         decoder = self._decoder
         while True:
             if self._fed is None:
                 if decoder.failure is not None:
                     raise decoder.failure
-                if data or (data := await self._more()):
-                    batch = decoder.feed(data)
-                    data = b""
-                else:
-                    batch = decoder.end()
-                    if not batch and decoder.failure is None:
-                        return self._finish([])
+                if data is None:
+                    data = await self._more()
+                batch = decoder.feed(data) if data else decoder.end()
+                if not data and not batch and decoder.failure is None:
+                    return self._finish([])
+                data = None
             else:
                 batch, self._fed = self._fed, None
             if decoder.complete:
@@ -358,34 +396,41 @@ class ResponseStream:
     async def _more(self) -> bytes:
         """Return what comes next, ``b""`` where the body has ended and the answer with it, or is to be judged by the
         decoder."""
-        response, decoder = self._response, self._decoder
+        response = self._response
         assert response is not None
-        if decoder.ending:
+        if self._decoder.ending:
             response.wait_no_longer_than(_GRACE_S)
         try:
             data = await response.read_some()
-            if data and self._resumable is not None:
-                self._resumable.check(data)
         except (IncompleteStreamError, ClockError) as error:
-            if decoder.is_proven:
-                return b""  # the finish reason had come
-            # A network that is gone may leave the connection standing, silent: only the idle timeout notices. One that was
-            # replaced and is silent too is not the network's fault.
-            resumable = self._resumable
-            lost = isinstance(error, IncompleteStreamError) or (
-                error.clock == "idle" and resumable is not None and resumable.has_heard
-            )
-            if not lost or not await self._is_resumed():
-                raise
-            return await self._more()
+            return await self._more_after(error)
         if not data:
-            if not decoder.is_proven and await self._is_resumed():
-                return await self._more()
-            self._is_framed = is_framed(response.headers)
+            return await self._more_after(None)
+        if self._resumable is not None:
+            self._resumable.check(data)
         self._uncounted += len(data)
         if self._uncounted > _STREAMED:
             self._measure()
         return data
+
+    async def _more_after(self, error: IncompleteStreamError | ClockError | None) -> bytes:
+        """Return what comes next after the body has ended, or broke with *error*; see `_more`."""
+        decoder, resumable = self._decoder, self._resumable
+        if error is None:
+            if decoder.is_proven or not await self._is_resumed():
+                self._is_framed = self._response is not None and is_framed(self._response.headers)
+                return b""
+        elif decoder.is_proven:
+            return b""  # the finish reason had come
+        else:
+            # A network that is gone may leave the connection standing, silent: only the idle timeout notices. One that was
+            # replaced and is silent too is not the network's fault.
+            lost = isinstance(error, IncompleteStreamError) or (
+                error.clock == "idle" and resumable is not None and resumable.has_heard
+            )
+            if not lost or not await self._is_resumed():
+                raise error
+        return await self._more()
 
     async def _is_resumed(self) -> bool:
         """Return whether the lost connection is replaced by another one, over which the stream continues."""

@@ -15,7 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
-from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, split_head
+from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, match_usual_head, split_head
 
 
 class ConnectionAttempt:
@@ -90,7 +90,7 @@ class _Protocol(ResponseHandler):
         self.has_heard = True
         if not self._awaits_head or not data:
             super().data_received(data)
-        elif not self._begun and 4 < (end := data.find(b"\r\n\r\n") + 4) <= MAX_HEAD and not is_odd(data, 0, end):
+        elif not self._begun and (end := head.end() if (head := match_usual_head(data, 0, MAX_HEAD)) else _end_of_strict(data)):
             self._awaits_head = False
             length = b"\r\ncontent-length: %d\r\n" % (len(data) - end)
             if end == len(data) or (data.startswith(b"HTTP/1.1 200 ") and length in data[:end].lower()):
@@ -129,6 +129,12 @@ class _Protocol(ResponseHandler):
             broken = aiohttp.ClientPayloadError(getattr(error, "message", "") or str(error))
             body.set_exception(broken)
             self._loop.call_soon(body.set_exception, broken)  # one that was just woken does not look before it waits again
+
+
+def _end_of_strict(data: bytes) -> int:
+    """Return where the head ends that *data* begins with; 0 unless it is complete, and in strict form."""
+    end = data.find(b"\r\n\r\n") + 4
+    return end if 4 < end <= MAX_HEAD and not is_odd(data, 0, end) else 0
 
 
 class _AnnotatingConnector(aiohttp.BaseConnector):

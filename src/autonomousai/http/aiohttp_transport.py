@@ -273,6 +273,7 @@ class AiohttpResponse:
         self._broken: Exception | None = None
         self._failure: ClockError | None = None  # the total timeout passed while nothing was read
         self._is_fresh = True  # nothing was read yet
+        self._whole = b""  # what has come with the head, and is all; not read yet
         self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
         watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
         self.progress = watch.progress
@@ -282,6 +283,14 @@ class AiohttpResponse:
     def peek(self) -> bytes:
         """See `Response.peek`; aiohttp shows nothing that it does not give."""
         return b""
+
+    def whole(self) -> bytes | None:
+        """See `Response.whole`."""
+        content = self._content
+        if self._is_fresh and content.is_eof() and content.exception() is None:
+            self._is_fresh = False
+            self._whole = content.read_nowait(-1)
+        return self._whole or None
 
     def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
         """See `Response.pipe_to`; aiohttp wakes its reader with a task switch."""
@@ -296,6 +305,9 @@ class AiohttpResponse:
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""
+        if data := self._whole:
+            self._whole = b""
+            return data
         if self._broken is not None:
             raise self._broken
         watch = self._watch
@@ -362,6 +374,10 @@ class _CodedResponse(AiohttpResponse):
     """The same with a body in a coding that is undone."""
 
     decoder: BodyDecoder
+
+    def whole(self) -> bytes | None:
+        """See `Response.whole`; it was not decoded."""
+        return None
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""

@@ -182,7 +182,7 @@ class ClientConnection(TimedResponse):
         return parts[0] if parts else b""
 
     def whole(self) -> bytes | None:
-        """Return all of the body without reading it, where it has come completely, else None."""
+        """See `Response.whole`."""
         parts = self.parts
         if not self._is_complete:
             return None
@@ -195,7 +195,7 @@ class ClientConnection(TimedResponse):
                 raise self._error
             if self._is_complete:
                 return b""
-            if not self._end_overdue():
+            if not (self._is_overdue and self._end_overdue()):
                 await self._news()
         return self._taken()
 

@@ -23,6 +23,17 @@ is_odd: Final = re.compile(
     re.IGNORECASE | re.DOTALL,
 ).search
 
+#: What a value may be, and a line with a name that does not say how the body is framed.
+_TEXT: Final = rb"[^\x00-\x08\n-\x1f\x7f:]*+(?:(?<![ \t]):[^\x00-\x08\n-\x1f\x7f:]*+)*+\r\n"
+_LINES: Final = rb"(?:(?!(?i:content-length|transfer-encoding):)[^\x00-\x20\x7f:]++:%b)*+" % _TEXT
+
+#: A complete head as servers write it, of which nothing has to be rewritten, with one length or coding at most. It reads each
+#: byte once, `is_odd` several times. Whatever it does not match may be usual too.
+match_usual_head: Final = re.compile(
+    rb"HTTP/1\.1 [2-9]%b%b(?:(?i:content-length:[ \t]*+[0-9]++|transfer-encoding: chunked)\r\n%b)?+\r\n"
+    % (_TEXT, _LINES, _LINES)
+).match
+
 _PREFIX: Final = b"HTTP/"
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 _LINE_END: Final = re.compile(rb"\r?\n")

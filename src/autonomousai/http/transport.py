@@ -34,6 +34,10 @@ class Response(Protocol):
         """Return what of the body has come already and was not read, without reading it. ``b""`` where nothing has, or where
         the transport does not know."""
 
+    def whole(self) -> bytes | None:
+        """Return all of the body without reading it, where it has come completely, else None. None too where the transport
+        does not know."""
+
     async def read_some(self) -> bytes:
         """Return the body's next bytes, all that are there; ``b""`` at its end, by its own framing.
 
