@@ -114,6 +114,9 @@ async def test_an_answer_ends_where_it_must(engine: LlamaCpp) -> None:
     assert stopped.finish is not None
     assert ("length", 3, "stop") == (short.finish.reason, short.finish.usage.completion_tokens, stopped.finish.reason)
     assert "The capital of France is " == texts[1]
+    assert stopped.finish.extra == {"choices": [{"index": 0, "stop_reason": "Paris"}]}
+    assert stopped.finish.usage is not None
+    assert (6, "smollm2-135m") == (stopped.finish.usage.completion_tokens, stopped.finish.model)
 
 
 # ---- the same, and not the same ---------------------------------------------------------------------------------------

@@ -138,7 +138,7 @@ def test_what_came_with_a_piece_stays_with_it() -> None:
 def test_tokens_are_counted_as_far_as_they_are_known() -> None:
     """Of the prompt as llama.cpp tells while it reads, and a piece each of the answer."""
     loop = LoopStop("m")
-    loop.note_prompt([Started("m", extra={"prompt_progress": {"total": 30, "cache": 20, "processed": 0}})])
+    loop.note([Started("m", extra={"prompt_progress": {"total": 30, "cache": 20, "processed": 0}})])
     batch: Batch = []
     count = 0
     while not loop.found:
@@ -146,6 +146,16 @@ def test_tokens_are_counted_as_far_as_they_are_known() -> None:
         count += 1
 
     assert FinishReason("repetition", "finish_reason", Usage(30, count, 30 + count, 20), "m", notes=(REPEATED,)) == batch[-1]
+
+
+def test_tokens_that_the_engine_counts_are_not_guessed() -> None:
+    """Several may come in one piece, where a character takes more than one."""
+    loop = LoopStop("m")
+    loop.note([Started("m", extra={"prompt_progress": {"total": 30, "cache": 0, "processed": 0}})])
+    loop.note([Extra({"timings": {"predicted_n": 6}}, 1, "openai_chat"), "🌍"])
+    loop.watch(["🌍"])
+
+    assert FinishReason("stop", "finish_reason", Usage(30, 6, 36, 0), "m") == loop.end("stop")
 
 
 def test_a_further_choice_of_a_raw_prompt_says_length_as_well() -> None:

@@ -238,7 +238,7 @@ def test_a_template_that_knows_none_gets_text() -> None:
     assert [each["function"] for each in TOOLS] == [json.loads(line) for line in system["content"].splitlines()[-2:]]
     block = '<tool_call>\n{"name": "weather", "arguments": %s}\n</tool_call>'
     assert "\n".join((block % '{"city": "Rome"}', block % '{"invalid":"{"}')) == called["content"]
-    expected = "<tool_response>\n20 C\n</tool_response>\n<tool_response>\nno JSON\n</tool_response>"
+    expected = "Result of the function:\n20 C\n\nResult of the function:\nno JSON"
     assert {"role": "user", "content": expected} == results
     assert "chat_template_kwargs" not in made.fields
 

@@ -133,6 +133,18 @@ async def test_the_choice_of_a_tool_is_kept(engine: LlamaCpp) -> None:
     assert none.text
 
 
+@pytest.mark.parametrize("stop", [["\n"], ["}", '"city"']])
+async def test_texts_to_end_at_end_no_call(stop: list[str], engine: LlamaCpp) -> None:
+    """They stand in each: it was a 400 that blamed the tools, or arguments that no reader of JSON takes."""
+    fields = {"tool_choice": "required", "parallel_tool_calls": False, "stop": stop}
+    answer = await answered(engine, "Weather in Rome?", WEATHER, **fields)
+
+    ((name, arguments),) = calls_of(answer)
+    assert ("get_weather", {"city"}) == (name, set(arguments))
+    assert answer.finish is not None
+    assert "tool_calls" == answer.finish.reason
+
+
 async def test_a_call_may_be_cut_before_its_name(engine: LlamaCpp) -> None:
     """Then there is nothing but the reason."""
     answer = await answered(engine, "Hello", WEATHER, tool_choice="required", max_tokens=4)

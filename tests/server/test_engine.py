@@ -137,6 +137,25 @@ async def test_both_wires_and_both_ways_say_the_same(served):
 
 
 @pytest.mark.parametrize("stream", [False, True])
+async def test_the_text_at_which_an_answer_ended_is_named(served, stream):
+    """Over Messages as the vendor does, over chat completions as vLLM does; the slot is free again, and tokens are counted."""
+    asked = {"model": "llama", "messages": [{"role": "user", "content": "What is the capital of France?"}], "temperature": 0}
+    message = {**asked, "max_tokens": 50, "stop_sequences": ["never said", "Paris"], "stream": stream}
+    chat = {**asked, "stop": "Paris", "stream": stream}
+
+    said = [
+        (await ask(served.port, request("POST", path, sent))).body for path, sent in (("/v1/messages", message), (CHAT, chat))
+    ]
+    await served.processing(0)
+
+    assert b'"stop_reason":"stop_sequence","stop_sequence":"Paris"' in said[0]
+    assert b'"output_tokens":6' in said[0]
+    assert b'"finish_reason":"stop"' in said[1]
+    assert b'"stop_reason":"Paris"' in said[1]
+    assert all(b"never said" not in body and b"Paris." not in body for body in said)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 async def test_answers_name_the_engines_build(served, stream):
     """Whoever asks with a seed sees whether the same engine answers."""
     got = await ask(served.port, request("POST", CHAT, {**HELLO, "max_tokens": 2, "stream": stream}))

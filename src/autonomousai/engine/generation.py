@@ -28,6 +28,7 @@ from .loops import LoopStop
 from .pipe import EnginePipe
 from .prompt_progress import reading_of
 from .request import explain, refuse_too_long
+from .stops import StopTexts
 
 if TYPE_CHECKING:
     from ..clients.openai import OpenAICompatible
@@ -108,13 +109,14 @@ class EnginePrompt(NamedTuple):
     """What the engine is asked. ``param``: the field that has the prompt, for errors. ``prepare``: return the request to the
     child that is there now, and what puts its answer right again. ``answer``: gets how far the prompt is read. ``check``:
     raises `StatusError` where the engine cannot be held to what is asked. ``pipe``: opened when the answer has begun;
-    None where its pieces are looked at further on."""
+    None where its pieces are looked at further on. ``stops``: looks for the texts that end it, further on."""
 
     param: str
     prepare: Callable[[EngineHandle], tuple[ChatRequest, Restorer | None]]
     answer: Answer | None = None
     check: Callable[[LoopEngine, ChatRequest, CallOptions], Awaitable[None]] | None = None
     pipe: EnginePipe | None = None
+    stops: StopTexts | None = None
 
 
 def refuse_too_large(supervisor: EngineHandle, size: int, param: str) -> None:
@@ -165,9 +167,7 @@ async def _ask(
         if prompt.check is not None:
             await prompt.check(engine, request, options)
         async for brought in batches:
-            loop.note_prompt(brought)
-            if reader is not None:  # what is read last may come with the first text
-                reader.reading = reading_of(brought) or reader.reading
+            _note(loop, reader, brought)
             if not (batch := _without_internals(brought)) or type(batch[-1]) is Started:
                 started = batch or started
                 continue
@@ -181,7 +181,10 @@ async def _ask(
                 started = []
             if pipe.left:
                 yield pipe.left
-            if loop.found:
+            is_stopped = slot.asked and prompt.stops is not None and prompt.stops.found is not None
+            if is_stopped and not loop.found:
+                yield [loop.end("stop")]
+            if loop.found or is_stopped:
                 engine.supervisor.completed()
                 return
     except StatusError as error:
@@ -195,6 +198,12 @@ async def _ask(
         engine.supervisor.asking -= 1
         pipe.close()
         await batches.aclose()
+
+
+def _note(loop: LoopStop, reader: Answer | None, brought: Batch) -> None:
+    loop.note(brought)
+    if reader is not None:  # what is read last may come with the first text
+        reader.reading = reading_of(brought) or reader.reading
 
 
 def _continued(loop: LoopStop, restorer: Restorer | None, brought: Batch) -> tuple[Batch, bool]:

@@ -80,20 +80,25 @@ class LoopStop:
     ``found``: whether it looped, and was ended.
     """
 
-    __slots__ = ("_model", "_prompt", "_texts", "_thoughts", "_tokens", "found")
+    __slots__ = ("_counted", "_model", "_prompt", "_texts", "_thoughts", "_tokens", "found")
 
     def __init__(self, model: str, begun: str = "") -> None:
         self.found = False
         self._model = model
         self._texts = _Said(begun)
         self._thoughts = _Said("")
+        self._counted = 0
         self._tokens = 0  # at least: one for each piece
         self._prompt: dict[str, int] = {}
 
-    def note_prompt(self, batch: Batch) -> None:
-        """Note how long the prompt is, which llama.cpp tells while it reads: an answer that is stopped has no other count."""
-        if type(first := batch[0]) is Started and first.extra is not None:
+    def note(self, batch: Batch) -> None:
+        """Note how long the prompt is, which llama.cpp tells while it reads, and how many tokens there are by now, where it was
+        asked for that: an answer that is stopped has no other count."""
+        first = batch[0]
+        if type(first) is Started and first.extra is not None:
             self._prompt = first.extra.get("prompt_progress") or {}
+        elif type(first) is Extra and (timings := first.members.get("timings")):
+            self._counted = timings.get("predicted_n", 0)
 
     def watch(self, batch: Batch) -> Batch:
         """Return *batch*, or where the answer loops its beginning and an end. The piece in which it is noticed is the last."""
@@ -107,13 +112,14 @@ class LoopStop:
             self._tokens += 1
             if said.add(text):
                 self.found = True
-                return [*batch[: _end_of_chunk(batch, place)], self._end()]
+                return [*batch[: _end_of_chunk(batch, place)], self.end(REPETITION, REPEATED)]
         return batch
 
-    def _end(self) -> FinishReason:
-        prompt = self._prompt.get("total", 0)
-        usage = Usage(prompt, self._tokens, prompt + self._tokens, self._prompt.get("cache", 0)) if prompt else None
-        return FinishReason(REPETITION, "finish_reason", usage, self._model, notes=(REPEATED,))
+    def end(self, reason: str, *notes: str) -> FinishReason:
+        """Return the end of an answer that is stopped now."""
+        prompt, tokens = self._prompt.get("total", 0), self._counted or self._tokens
+        usage = Usage(prompt, tokens, prompt + tokens, self._prompt.get("cache", 0)) if prompt else None
+        return FinishReason(reason, "finish_reason", usage, self._model, notes=notes)
 
 
 def _end_of_chunk(batch: Batch, place: int) -> int:

@@ -58,6 +58,7 @@ from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, schemas_of, told_apart
 from .request import engine_fields, engine_messages, is_exact, size_of
 from .sampling import sampling_of, with_sampling
+from .stops import StopTexts, take_stops, with_stops
 from .supervisor import Supervisor
 from .thoughts import wants_thoughts
 from .tools import take_tools
@@ -315,6 +316,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         plan = take_tools(fields)
         refuse_begun(messages, fields, plan)
         turn = ChatTurn(messages, plan, wants_thoughts(question.fields))
+        texts = take_stops(fields)
         parts = choices_of(fields, self._settings.slots)
 
         def generate(part: RawPart, slot: EngineSlot) -> AsyncGenerator[Batch]:
@@ -325,10 +327,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             answer = None if part.number else question.answer
             schemas = schemas_of(turn, part.fields)
             check = partial(check_grammar, schemas=schemas) if schemas or turn.plan is not None else None
-            is_plain = len(parts) == 1 and turn.is_plain(engine.supervisor.condition, part.fields)
-            prompt = EnginePrompt("messages", prepare, answer, check, question.pipe if is_plain else None)
+            is_plain = len(parts) == 1 and not texts and turn.is_plain(engine.supervisor.condition, part.fields)
+            stops = StopTexts(texts) if texts else None
+            prompt = EnginePrompt("messages", prepare, answer, check, question.pipe if is_plain else None, stops)
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
-            return told_apart(batches, engine.supervisor.condition, turn, part.fields)
+            batches = told_apart(batches, engine.supervisor.condition, turn, part.fields)
+            return batches if stops is None else with_stops(batches, stops)
 
         loop = asyncio.get_running_loop()
         deadline = loop.time() + question.clocks.total if question.deadline is None else question.deadline

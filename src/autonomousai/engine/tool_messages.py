@@ -19,8 +19,11 @@ _INSTRUCTION: Final = """You can call functions. To call one, write a line <tool
 <tool_call>
 {"name": "the name", "arguments": {"the argument": "its value"}}
 </tool_call>
-The results come in <tool_response>. These are the functions, each with the JSON schema of its arguments:
+These are the functions, each with the JSON schema of its arguments:
 """
+
+#: What stands before a result. Plain words: tags are repeated in the answer by weights that were not trained for them.
+_RESULT: Final = "Result of the function:"
 
 
 def template_calls(calls: Any) -> list[dict[str, Any]]:
@@ -74,9 +77,9 @@ def _block(call: dict[str, Any]) -> tuple[str, str, str]:
 
 def _add_result(written: Messages, message: Message) -> None:
     """Results of calls that were made together stand together in one message."""
-    result = f"<tool_response>\n{message['content']}\n</tool_response>"
+    result = f"{_RESULT}\n{message['content']}"
     last = written[-1] if written else None
-    if last is not None and last["role"] == "user" and last["content"].endswith("</tool_response>"):
-        written[-1] = {"role": "user", "content": f"{last['content']}\n{result}"}
+    if last is not None and last["role"] == "user" and last["content"].startswith(_RESULT):
+        written[-1] = {"role": "user", "content": f"{last['content']}\n\n{result}"}
     else:
         written.append({"role": "user", "content": result})
