@@ -37,6 +37,7 @@ from .conversation_forms import (
     unsigned_calls,
     without_content,
 )
+from .held_schemas import PlainSchemas
 from .replayed_items import leave_out_foreign, leave_out_thoughts, refuses_foreign, refuses_thoughts
 from .tool_schemas import FlatSchemas, WithoutKeyword
 
@@ -121,7 +122,7 @@ class Adaptation(msgspec.Struct, frozen=True):
         return self if name == self.name else None
 
 
-Form: TypeAlias = Adaptation | LengthBound | FlatSchemas | WithoutKeyword
+Form: TypeAlias = Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas
 
 
 def without(name: str, words: Callable[[str], bool]) -> Adaptation:

@@ -14,6 +14,7 @@ from ..late import late_pattern
 from ..wires.sealed_thoughts import is_packed
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
 from .answer_limits import SHORTER_ANSWER
+from .held_schemas import TOO_COMPLEX, PlainSchemas
 from .tool_schemas import FlatSchemas
 
 #: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.
@@ -220,9 +221,12 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
         _leave_out_top_p,
     ),
     *(without(name, lambda said: bool(_REFUSED.search(said))) for name in ("temperature", "top_p", "top_k")),
+    PlainSchemas(),
     Adaptation(
         "no_strict",
-        lambda body, said, param: "strict" in said and any("strict" in tool for tool in body.get("tools", ())),
+        lambda body, said, param: (
+            ("strict" in said or bool(TOO_COMPLEX.search(said))) and any("strict" in tool for tool in body.get("tools", ()))
+        ),
         _leave_out_strict,
     ),
     *_OF_CALLERS,

@@ -101,17 +101,17 @@ class WithoutKeyword(msgspec.Struct, frozen=True):
     def apply(self, body: Json) -> None:
         """See `Adaptation.apply`."""
         for holder, name in _schemas(body):
-            holder[name] = _mapped(holder[name], lambda schema: _lacking(schema, self.keyword))
+            holder[name] = mapped(holder[name], lambda schema: _lacking(schema, self.keyword))
 
 
 def _lacking(schema: Json, keyword: str) -> Json:
     return {name: value for name, value in schema.items() if name != keyword}
 
 
-def _mapped(schema: Any, change: Callable[[Json], Json]) -> Any:
+def mapped(schema: Any, change: Callable[[Json], Json]) -> Any:
     """Return *schema* with a *change* of it and of each schema in it. JSON has an end, and requests a greatest depth."""
     if isinstance(schema, list):
-        return [_mapped(each, change) for each in schema]
+        return [mapped(each, change) for each in schema]
     if not isinstance(schema, dict):
         return schema
     return {name: _mapped_member(name, value, change) for name, value in change(schema).items()}
@@ -121,8 +121,8 @@ def _mapped_member(name: str, value: Any, change: Callable[[Json], Json]) -> Any
     if name in ("enum", "const", "default", "examples", "required"):
         return value
     if name in _BY_NAME and isinstance(value, dict):
-        return {key: _mapped(each, change) for key, each in value.items()}
-    return _mapped(value, change)
+        return {key: mapped(each, change) for key, each in value.items()}
+    return mapped(value, change)
 
 
 def _has(schema: Any, keyword: str) -> bool:
@@ -132,5 +132,5 @@ def _has(schema: Any, keyword: str) -> bool:
         found.append(keyword in each)
         return each
 
-    _mapped(schema, look)
+    mapped(schema, look)
     return any(found)

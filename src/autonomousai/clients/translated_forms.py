@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Final
 from ..late import late_pattern
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
 from .answer_limits import LONGER_ANSWER
+from .held_schemas import loosen, refuses_strict
 
 #: Fields without which an answer is still one to the same question, and that models refuse that think, or cannot.
 _FIELDS: Final = (
@@ -66,6 +67,7 @@ class TranslatedAdaptations(Adaptations):
         Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
         Adaptation("no_encrypted_reasoning", _refuses_encrypted, lambda body: body.pop("include", None)),
         LONGER_ANSWER,
+        Adaptation("no_strict_schemas", refuses_strict, loosen),
         *ADAPTATIONS,
         *(without(name, _is_refused) for name in _FIELDS),
     )
