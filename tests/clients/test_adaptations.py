@@ -217,6 +217,12 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"error": {"message": "Additional properties are not allowed ('reasoning_items' was unexpected) - 'messages.0'"}},
         "no_reasoning_items",
     ),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_details": []}]},
+        400,
+        {"error": {"message": "Unknown parameter: 'messages[0].reasoning_details'."}},
+        "no_reasoning_details",
+    ),
     ({"messages": LONG_IDS}, 400, [{"error": {"message": UNSIGNED}}], "no_thought_signatures"),
     ({"messages": SIGNED}, 400, [{"error": {"message": UNSIGNED}}], None),
     ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),

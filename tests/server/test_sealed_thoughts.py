@@ -238,6 +238,63 @@ async def test_the_signature_of_a_call_comes_back(caller: Callable[..., Any], st
     assert {"role", "content", "tool_calls"} == messages[1].keys()
 
 
+#: What OpenRouter says of thoughts, in pieces as it streams them, and what it wants back. Words alone are no such detail.
+WORDS: Json = {"type": "reasoning.text", "index": 0}
+SEALED: Json = {"type": "reasoning.encrypted", "data": "MORE==", "format": "google-gemini-v1", "id": "call_1", "index": 1}
+USED: Json = {"index": 0, "id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+SIGNED_BY_PARTS: list[list[Json]] = [
+    [
+        {"reasoning": "Let me ", "reasoning_details": [{**WORDS, "text": "Let me "}]},
+        {"reasoning": "see.", "reasoning_details": [{**WORDS, "text": "see."}]},
+        {"reasoning_details": [{**WORDS, "signature": "SIGNED==", "format": "anthropic-claude-v1"}]},
+        {"content": "Hello"},
+        {"tool_calls": [USED], "reasoning_details": [SEALED]},
+    ],
+    [
+        {"reasoning_details": [{**WORDS, "text": "Let me see.", "signature": "SIGNED==", "format": "anthropic-claude-v1"}]},
+        {"content": "Hello"},
+        {"tool_calls": [USED]},
+        {"reasoning_details": [{**SEALED, "data": "MO"}]},
+        {"reasoning_details": [{**SEALED, "data": "RE=="}]},
+    ],
+]
+DETAILS: list[Json] = [{**WORDS, "text": "Let me see.", "signature": "SIGNED==", "format": "anthropic-claude-v1"}, SEALED]
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("caller", [by_messages, by_responses])
+@pytest.mark.parametrize("deltas", SIGNED_BY_PARTS)
+async def test_details_of_openrouter_come_back(caller: Callable[..., Any], deltas: list[Json], stream: bool) -> None:
+    """Its vendors refuse a turn without them. They stand before or behind the call, as they came."""
+    async with ScriptedServer(lambda asked: Script.stream(*deltas, finish="tool_calls")) as upstream:
+        config = parse_config(
+            f'[upstreams.u]\nkind = "openai"\nbase_url = "{upstream.url}/v1"\n[models.llama]\nroute = ["u"]\n', {}
+        )
+        async with listening(create_app(config)) as server:
+            await caller(server.port, stream=stream)
+
+    messages = upstream.requests[-1].json()["messages"]
+    assert ["user", "assistant", "tool"] == [message["role"] for message in messages]
+    assert "Hello" == messages[1]["content"]
+    assert DETAILS == messages[1]["reasoning_details"]
+
+
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses"])
+async def test_details_without_a_signature_are_reasoning_alone(path: str) -> None:
+    """Nothing is packed that its vendor does not miss."""
+    delta = {"reasoning": "Hm.", "reasoning_details": [{**WORDS, "text": "Hm."}]}
+    async with ScriptedServer(Script.stream(delta, "Hello")) as upstream:
+        config = parse_config(
+            f'[upstreams.u]\nkind = "openai"\nbase_url = "{upstream.url}/v1"\n[models.llama]\nroute = ["u"]\n', {}
+        )
+        async with listening(create_app(config)) as server:
+            body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9} if "messages" in path else {"input": "Hi"}
+            got = await post(server.port, path, body)
+
+    assert PREFIX not in got.body.decode()
+    assert "Hm." in got.body.decode()
+
+
 def without(value: Any, name: str) -> Any:
     if isinstance(value, list):
         return [without(each, name) for each in value]

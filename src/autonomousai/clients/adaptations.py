@@ -16,7 +16,7 @@ import msgspec
 from ..errors import StatusError
 from ..late import late_pattern
 from ..wires.messages import REASONING
-from ..wires.sealed_thoughts import BLOCKS, ITEMS
+from ..wires.sealed_thoughts import BLOCKS, DETAILS, ITEMS
 from .answer_limits import SHORTER_ANSWER, TOO_LARGE, LengthBound
 from .conversation_forms import (
     SYSTEM,
@@ -287,6 +287,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
     ),
     _without_member(BLOCKS),
     _without_member(ITEMS),
+    _without_member(DETAILS),
     Adaptation(
         "system_first",
         lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(late_system_messages(body)),

@@ -1,6 +1,6 @@
 """What a model thought, as its vendor signs or encrypts it: Anthropic's ``thinking`` and ``redacted_thinking``, OpenAI's items
-``reasoning``, and Gemini's signature of a call, the member ``extra_content``. A vendor takes its own back, unchanged, with the
-next turn, and the model continues from there.
+``reasoning``, Gemini's signature of a call, the member ``extra_content``, and OpenRouter's ``reasoning_details``. A vendor
+takes its own back, unchanged, with the next turn, and the model continues from there.
 
 Callers of another API get it in a place of theirs, and send it back from there:
 
@@ -27,6 +27,9 @@ PREFIX: Final = "aa1."
 #: The members of a message of chat completions: Anthropic's blocks, and OpenAI's items.
 BLOCKS: Final = "thinking_blocks"
 ITEMS: Final = "reasoning_items"
+
+#: The member of a message of chat completions with what OpenRouter says of thoughts; see `reasoning_details`.
+DETAILS: Final = "reasoning_details"
 
 #: The type of what a vendor gave with a call; callers of other APIs have it before the call, for most send back no member of
 #: a call that they do not know.
@@ -105,6 +108,9 @@ def add_sealed(message: Message, packed: Any) -> bool:
         for call in message.get("tool_calls") or ():
             if call.get("id") == sealed.get("id"):
                 call.setdefault(OF_CALL, sealed.get("content"))
+        return True
+    if sealed["type"] == DETAILS:
+        message.setdefault(DETAILS, []).extend(details if isinstance(details := sealed.get(DETAILS), list) else ())
         return True
     message.setdefault(member_of(sealed), []).append(sealed)
     return True

@@ -13,6 +13,7 @@ import msgspec
 
 from ...events import Annotations, Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
 from ..citations import as_messages, is_of_messages
+from ..reasoning_details import ReasoningDetails
 from ..sealed_thoughts import of_call, pack, sealed_in
 from .message import WIRE, Payload
 
@@ -61,6 +62,7 @@ class BlockWriter:
         "_bound",
         "_call",
         "_call_ids",
+        "_details",
         "_head",
         "_kind",
         "_last",
@@ -93,6 +95,7 @@ class BlockWriter:
         self._bound: Extra | None = None  # what is said of the next event that waits
         self._written: set[int] = set()  # calls whose blocks were started
         self._call_ids: set[str] = set()
+        self._details = ReasoningDetails()
         self._head: ToolCallDelta | None = None  # of a call that has a name and no arguments yet
 
     @property
@@ -106,6 +109,8 @@ class BlockWriter:
             if (sealed := sealed_in(event)) is not None and not self._waiting and self._is_complete():
                 yield from self.settle()
                 yield from self._seal(pack(sealed))
+            elif sealed is None:
+                self._details.add(event)
             return
         if (head := self._head) is not None:
             if isinstance(event, ToolCallDelta) and event.index == head.index and not event.arguments:
@@ -145,6 +150,9 @@ class BlockWriter:
                 yield from self._write(first)
             yield from self._go_on()
         yield from self.settle()
+        if self._kind != "thinking":
+            yield from self._stop()
+        yield from self._seal_details()
         yield from self._stop()
 
     def settle(self) -> Iterator[Payload]:
@@ -246,6 +254,11 @@ class BlockWriter:
                 yield {**self._delta(delta), **others}
         self._more_of_stop |= members.get("content_block_stop") or {}
 
+    def _seal_details(self) -> Iterator[Payload]:
+        """Write what a chat upstream said of thoughts that their vendor wants back."""
+        if self._details and (details := self._details.take()) is not None:
+            yield from self._seal(details)
+
     def _seal(self, content: str) -> Iterator[Payload]:
         """End a thought with what another vendor encrypted of it; one without words is a block of its own."""
         if self._kind == "thinking":
@@ -321,6 +334,8 @@ class BlockWriter:
     # ---- blocks
 
     def _start(self, block: Payload, others: Payload | None = None) -> Iterator[Payload]:
+        if self._details and block.get("type") in ("text", "tool_use"):
+            yield from self._seal_details()
         yield from self._stop()
         self.index += 1
         self._kind = str(block.get("type"))

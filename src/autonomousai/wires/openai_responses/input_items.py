@@ -19,7 +19,7 @@ from ..custom_tools import custom_arguments
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
 from ..pairing import with_paired_results
-from ..sealed_thoughts import BLOCKS, OF_CALL, add_sealed, is_packed, unpack
+from ..sealed_thoughts import BLOCKS, DETAILS, OF_CALL, add_sealed, is_packed, unpack
 from ..shapes import (
     ANYTHING,
     NAME,
@@ -257,7 +257,7 @@ def _thoughts(parts: Any) -> str:
 
 def _only_thinks(message: Message) -> bool:
     return (
-        bool(message.keys() & {REASONING, BLOCKS})
+        bool(message.keys() & {REASONING, BLOCKS, DETAILS})
         and message["content"] is None
         and not message.keys() & {"tool_calls", "refusal"}
     )

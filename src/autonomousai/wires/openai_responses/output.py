@@ -23,6 +23,7 @@ from ...events import (
     ToolCallDelta,
 )
 from ..citations import as_responses
+from ..reasoning_details import ReasoningDetails
 from ..sealed_thoughts import of_call, pack, sealed_in
 from .items import BREAK
 from .made_images import image_in, item_of
@@ -41,6 +42,7 @@ class Output:
         "_begun",
         "_call_ids",
         "_calls",
+        "_details",
         "_is_parted",
         "_items",
         "_names",
@@ -63,6 +65,7 @@ class Output:
         #: Indexes of calls that something came of since it was last seen whether they are whole.
         self._touched: set[int] = set()
         self._text_item: TextItem | None = None
+        self._details = ReasoningDetails()
         #: By their ids, the indexes of items of other types, whose events an upstream of the same wire sends.
         self._begun: dict[str, int] = {}
         self._unfinished: set[str] = set()
@@ -103,6 +106,7 @@ class Output:
     def finish(self, *, is_incomplete: bool) -> list[Change]:
         """Return the changes by which all items are done. The last one is incomplete where the answer is."""
         changes: list[Change] = []
+        self._seal_details(changes)
         if not self._items:
             self._turn_to(TEXT, changes)
         changes += self._begin_named(self._open)
@@ -121,6 +125,8 @@ class Output:
 
     def _begin_text(self, members: Item, changes: list[Change], *, is_message: bool) -> TextItem:
         """Begin a message or reasoning, which has these members beside the usual ones."""
+        if is_message:
+            self._seal_details(changes)
         changes += self._end_whole()
         self._text_item = item = TextItem(self._begin(), self._stem, members, is_message=is_message)
         self._open[item.index] = item
@@ -155,6 +161,7 @@ class Output:
         changes: list[Change] = []
         call = self._calls.get(event.index)
         if call is None:
+            self._seal_details(changes)
             if (sealed := of_call(event.id, event.extra)) is not None:
                 self._add_sealed(pack(sealed), changes)
             changes += self._end_whole()
@@ -193,6 +200,8 @@ class Output:
         if event.wire != WIRE:
             if (sealed := sealed_in(event)) is not None:
                 self._add_sealed(pack(sealed), changes)
+            else:
+                self._details.add(event)
             return changes
         for name, members in event.members.items():
             if name == "item":
@@ -205,6 +214,11 @@ class Output:
             elif name == "part":
                 self._add_part(members, changes)
         return changes
+
+    def _seal_details(self, changes: list[Change]) -> None:
+        """Write what a chat upstream said of thoughts that their vendor wants back."""
+        if self._details and (details := self._details.take()) is not None:
+            self._add_sealed(details, changes)
 
     def _add_sealed(self, content: str, changes: list[Change]) -> None:
         """End the reasoning that a signature of another vendor is for; one without words is an item of its own."""
