@@ -104,6 +104,20 @@ async def test_a_record_that_is_sent_again(redis_url: str) -> None:
     assert ([b"a", b"b"], True) == (page.records, page.ended)
 
 
+async def test_records_that_are_sent_again_together(redis_url: str) -> None:
+    """All that were in one piece are, where its answers were lost: each is stored once."""
+    store = RedisStore(redis_url, keep_s=300)
+    async with Redis.from_url(redis_url) as redis:
+        await redis.flushall()
+    lease = await store.create("s", b"owner", b"")
+    for _ in range(2):
+        await asyncio.gather(*(store.append("s", lease, number, b"%d" % number, end=number == 3) for number in (1, 2, 3)))
+    page = await store.read("s", 0)
+    await store.aclose()
+
+    assert ([b"1", b"2", b"3"], True) == (page.records, page.ended)
+
+
 async def test_what_servers_of_the_former_layout_left(redis_url: str) -> None:
     """It has other keys: it is neither found nor taken over."""
     store = RedisStore(redis_url, keep_s=300)

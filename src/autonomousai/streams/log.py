@@ -8,7 +8,6 @@ twice, however its connections come and go.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,6 +31,9 @@ _RECENT: Final = 64
 
 #: The same for a stream that the store has failed: its readers find older ones nowhere else.
 _UNSTORED: Final = 16_384
+
+#: Records of a stream that are being stored at once, before its writer waits for the store.
+_STORING: Final = 64
 
 #: Records between two checkpoints of a wire, and how many of those are kept.
 _CHECKPOINT: Final = 512
@@ -79,8 +81,13 @@ class StreamLog:
         self._outage = outage
         #: Readers whose `on_growth` is called when records come, and when none will come any more, until it returns False.
         self.waiting: list[StreamReader] = []
-        self._recent: deque[Record] = deque()
+        self._recent: deque[Record] = deque(maxlen=_RECENT)
         self._checkpoints: dict[str, deque[RecordEncoder]] = {}
+        #: Records that are being stored, in their order, each with what is done when it is; None for those behind them that are
+        #: not to be. What is done when all of them are, and why one was not.
+        self._storing: deque[tuple[Record, asyncio.Future[None] | None]] = deque()
+        self._stored: asyncio.Future[None] | None = None
+        self._failure: BaseException | None = None
 
     @property
     def kept(self) -> Kept:
@@ -97,29 +104,75 @@ class StreamLog:
 
         Where the store fails, the answer continues without it: from then on no connection can resume it.
         """
-        if self.append_now(record):
-            return
-        assert self.lease is not None
-        data, number = encode_record(record), self.last + 1
+        self.append_soon(record)
+        if self._storing:
+            await self.settled()
+        if self._failure is not None:
+            raise self._failure
+
+    def append_soon(self, record: Record) -> bool:
+        """Add the next record as `append` does, without waiting for the store. Returns False where `append` is to add the one
+        after it: many are being stored, or one could not be, for which that raises what is to be raised.
+
+        Raises `LeaseLostError`.
+        """
+        storing = self._storing
+        if self._failure is not None:
+            return False
+        if not storing and self.append_now(record):
+            return True
+        future: asyncio.Future[None] | None = None
+        if self.stored_last is None:  # else it comes after those that are still being stored
+            assert self.lease is not None
+            future = self._stores(self.lease, self.last + len(storing) + 1, record)
+            future.add_done_callback(self._on_stored)
+        storing.append((record, future))
+        return len(storing) < _STORING
+
+    async def settled(self) -> None:
+        """Wait until no record is being stored, also where the task is cancelled meanwhile: one may be stored all the same, and
+        then its number is taken."""
+        cancelled: asyncio.CancelledError | None = None
+        while self._storing:
+            self._stored = asyncio.get_running_loop().create_future()
+            try:
+                await self._stored
+            except asyncio.CancelledError as error:
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+
+    def _stores(self, lease: int, number: int, record: Record) -> asyncio.Future[None]:
+        """Begin to store a record, and return what is done when it is."""
         try:
-            storing = asyncio.ensure_future(self._store.append(self.id, self.lease, number, data, end=record.end))
-            await asyncio.shield(storing)
-        except (StoreError, StreamVanishedError) as error:
-            self.detach(error)
-        except asyncio.CancelledError:
-            # It may be stored all the same: then its number is taken, and the next record has the next.
-            while not storing.done():
-                with contextlib.suppress(asyncio.CancelledError):  # once is enough
-                    await asyncio.wait([storing])
-            if storing.exception() is None:
-                self.grow((record,), ended=record.end)
-            raise
-        self.grow((record,), ended=record.end)
+            return asyncio.ensure_future(self._store.append(self.id, lease, number, encode_record(record), end=record.end))
+        except StoreError as error:
+            failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            failed.set_exception(error)
+            return failed
+
+    def _on_stored(self, _stored: asyncio.Future[None]) -> None:
+        """Hand on the records that are stored, in their order, and those that the store has failed."""
+        storing = self._storing
+        while storing and ((future := storing[0][1]) is None or future.done()):
+            record, _ = storing.popleft()
+            error: BaseException | None = None
+            if future is not None:
+                error = asyncio.CancelledError() if future.cancelled() else future.exception()
+            if isinstance(error, StoreError | StreamVanishedError):
+                self.detach(error)
+            elif error is not None:
+                self._failure = self._failure or error
+                continue
+            self.grow((record,), ended=record.end)
+        if not storing and self._stored is not None and not self._stored.done():
+            self._stored.set_result(None)
 
     def detach(self, error: StoreError | StreamVanishedError) -> None:
         """Note that the store has failed: the answer continues without it. An outage is logged once, for all streams."""
         if self.stored_last is None:
             self.stored_last = self.last
+            self._recent = deque(self._recent, _UNSTORED)
             if isinstance(error, StoreError) and not isinstance(error, StoreFullError):
                 self._outage.begin(error)
             else:
@@ -146,9 +199,11 @@ class StreamLog:
         self.last += len(records)
         self.ended = ended
         self._recent.extend(records)
-        for _ in range(len(self._recent) - (_RECENT if self.is_stored else _UNSTORED)):
-            self._recent.popleft()
-        self.waiting = [reader for reader in self.waiting if reader.on_growth(records)]
+        if len(waiting := self.waiting) == 1:  # as usual
+            if not waiting[0].on_growth(records):
+                self.waiting = []
+        elif waiting:
+            self.waiting = [reader for reader in waiting if reader.on_growth(records)]
 
     def stop(self) -> None:
         """Stop the task that brings records."""

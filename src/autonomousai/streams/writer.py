@@ -96,8 +96,9 @@ class StreamWriter:
                     for batch in await _complete(batches, answer, stream.meter):
                         await stream.append(recorder.record(batch))
                 else:
-                    sink = partial(_take, stream, recorder, stream.meter)
-                    pipes = not self._store.shared
+                    append = stream.append_soon if self._store.shared else stream.append_now
+                    sink = partial(_take, append, recorder, stream.meter)
+                    pipes = True
                     async for batch in batches:
                         answer.add(batch)
                         stream.meter.batch()
@@ -111,6 +112,7 @@ class StreamWriter:
         finally:
             try:
                 await batches.aclose()
+                await stream.settled()
             finally:
                 if (meter := stream.meter) is not None and meter.asked is not None and self._metrics.on_end is not None:
                     meter.handed_over = stream.is_handed_over
@@ -182,12 +184,13 @@ async def _complete(batches: BatchStream, answer: Answer, meter: AnswerMeter) ->
     return complete
 
 
-def _take(stream: StreamLog, recorder: Recorder, meter: AnswerMeter, batch: Batch) -> bool:
-    """Record a batch in the midst of an answer. Returns False where the stream is lost: `StreamLog.append` raises that next."""
+def _take(append: Callable[[Record], bool], recorder: Recorder, meter: AnswerMeter, batch: Batch) -> bool:
+    """Record a batch in the midst of an answer. Returns False where the writer is to wait for the store, or the stream is lost:
+    `StreamLog.append` raises that next."""
     meter.batch()
     recorder.answer.add(batch)
     try:
-        return stream.append_now(recorder.record(batch))
+        return append(recorder.record(batch))
     except LeaseLostError:
         return False
 

@@ -60,7 +60,7 @@ _TIMEOUT_S: Final = 5.0
 _GATHERED: Final = 256
 
 #: Seconds between two round trips: one costs as much as some ten records more in it. A record that comes alone waits for none.
-_PAUSE_S: Final = 0.004
+_PAUSE_S: Final = 0.008
 
 #: Commands at once; more of them wait. Those that wait for records are not counted, and have a connection each.
 _CONCURRENCY: Final = 50
@@ -74,7 +74,7 @@ local lease, number, data, ending, remember = unpack(ARGV)
 local keep = tonumber(known[4])
 if not known[1] then return -1 end
 if known[1] ~= lease then return 0 end
-if known[3] == number then return keep end  -- sent again, because the reply was lost
+if tonumber(known[3]) >= tonumber(number) then return keep end  -- sent again, because the reply was lost
 if known[2] ~= 'running' then return 0 end
 redis.call('XADD', KEYS[2], number .. '-0', 'd', data)
 redis.call('HSET', KEYS[1], 'last', number)

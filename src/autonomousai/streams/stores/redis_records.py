@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import InvalidResponse, NoScriptError, ResponseError
 
 #: ``EVALSHA sha 4 key records lease read`` and five arguments, in RESP: the keys are the stream's own, with endings.
 _COMMAND: Final = (
@@ -29,12 +30,18 @@ def packed(sha: bytes, key: bytes, lease: int, number: int, data: bytes, end: bo
     )
 
 
+_LINE_END: Final = b"\r\n"
+
+#: Bytes that are read at once.
+_READ: Final = 1 << 16
+
+
 class RecordConnection:
     """A connection to the Redis at *url*. It connects when it is used, and again after it broke."""
 
     def __init__(self, url: str, *, connect_timeout_s: float) -> None:
         # The caller has a timeout for an exchange: one for each step would be a timer each.
-        redis: Redis = Redis.from_url(url, socket_timeout=None, socket_connect_timeout=connect_timeout_s)
+        redis: Redis = Redis.from_url(url, protocol=2, socket_timeout=None, socket_connect_timeout=connect_timeout_s)
         pool: Any = redis.connection_pool
         self._connection = pool.make_connection()
 
@@ -42,15 +49,41 @@ class RecordConnection:
         """Send *commands* in one piece, and return the reply to each, which may be Redis's error. Raises what redis-py raises
         where the connection breaks: any of them may have been carried out."""
         connection = self._connection
-        await connection.send_packed_command(b"".join(commands), check_health=False)
-        replies: list[Any] = []
-        for _ in commands:
+        try:
+            await connection.send_packed_command(b"".join(commands), check_health=False)
+            return [_read_reply(line) for line in await self._lines(len(commands))]
+        except BaseException:  # replies may come that no command waits for
+            await connection.disconnect(nowait=True)
+            raise
+
+    async def _lines(self, count: int) -> list[bytes]:
+        """Return so many lines, without their ends."""
+        received = b""
+        while received.count(_LINE_END) < count:
             try:
-                replies.append(await connection.read_response())
-            except ResponseError as error:
-                replies.append(error)
-        return replies
+                # redis-py's own reading takes longer for a reply than Redis does to store a record.
+                data = await self._connection._reader.read(_READ)
+            except OSError as error:
+                raise RedisConnectionError(str(error)) from error
+            if not data:
+                raise RedisConnectionError("the connection was closed")
+            received += data
+        lines = received.split(_LINE_END)
+        if len(lines) != count + 1 or lines[-1]:
+            raise InvalidResponse("there are more replies than commands")
+        return lines[:count]
 
     async def aclose(self) -> None:
         """Close the connection."""
         await self._connection.disconnect()
+
+
+def _read_reply(line: bytes) -> Any:
+    """Return the integer, or the error, that a reply is."""
+    kind, said = line[:1], line[1:]
+    if kind == b":":
+        return int(said)
+    if kind != b"-":
+        raise InvalidResponse(f"a record's reply is neither a number nor an error: {line[:20]!r}")
+    text = said.decode(errors="replace")
+    return NoScriptError(text) if text.startswith("NOSCRIPT ") else ResponseError(text)
