@@ -172,3 +172,24 @@ def shown_weights(name: str) -> str:
     """
     row = WEIGHTS.get(name)
     return f"{name}, a demo model" if row is not None and row.is_demo else name
+
+
+#: A mark by which users of Claude Code ask it for a long context. It is not part of a model's name, and is sent now and then.
+_LONG_CONTEXT: Final = "[1m]"
+
+#: The tag that Ollama's clients add to a name that has none.
+_LATEST: Final = ":latest"
+
+
+def other_spellings(model: str) -> list[str]:
+    """Return the names that a caller may mean by *model*, where there is no model of that name.
+
+    Example::
+
+        assert other_spellings("opus[1m]") == ["opus", "opus:latest"]
+        assert other_spellings("llama:latest") == ["llama:latest", "llama"]
+    """
+    bare = model
+    while bare[-len(_LONG_CONTEXT) :].lower() == _LONG_CONTEXT:
+        bare = bare[: -len(_LONG_CONTEXT)]
+    return [bare, bare.removesuffix(_LATEST) if bare.endswith(_LATEST) else f"{bare}{_LATEST}"]

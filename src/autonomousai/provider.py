@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from math import inf
 from types import MethodType, TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, Final, Generic, ParamSpec, Self, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Self, TypeVar, Unpack
 
 from .answer import Answer
 from .batches import BatchStream, SentRequest
@@ -24,6 +24,7 @@ from .capabilities import Capabilities, ProviderStatus, cannot_count
 from .completion import Completion
 from .embeddings import EmbeddingInput, Embeddings, read_embeddings
 from .errors import IncompleteStreamError, ModelNotFoundError
+from .models import other_spellings
 from .request import (
     CALL_OPTIONS,
     DEFAULT_OPTIONS,
@@ -405,10 +406,6 @@ def blocking(provider: AsyncGeneratorProvider, result: AsyncResult) -> Completio
     return completion_of(result, partial(chunks_of, answer=result.answer), lambda: _background_of(provider))
 
 
-#: A mark by which users of Claude Code ask it for a long context. It is not part of a model's name, and is sent now and then.
-_LONG_CONTEXT: Final = "[1m]"
-
-
 class ProviderModelMixin:
     """Which models a provider has, and how a name becomes one of them."""
 
@@ -434,11 +431,10 @@ class ProviderModelMixin:
         if not model:
             return self.default_model
         name = self.model_aliases.get(model, model)
-        if name not in self.models:
-            bare = model
-            while bare[-len(_LONG_CONTEXT) :].lower() == _LONG_CONTEXT:
-                bare = bare[: -len(_LONG_CONTEXT)]
-            name = self.model_aliases.get(bare, bare)
-        if name not in self.models:
-            raise ModelNotFoundError(model, self.models)
-        return name
+        if name in self.models:
+            return name
+        for other in other_spellings(model):
+            name = self.model_aliases.get(other, other)
+            if name in self.models:
+                return name
+        raise ModelNotFoundError(model, self.models)

@@ -31,10 +31,6 @@ ASKED: dict[str, Any] = {"model": "llama"}
         ("/v2/messages", "/v1/messages is here"),
         ("/openai/deployments/llama/audio/speech", "GET /docs lists what there is"),
         ("/v1/audio/speech", "GET /docs lists what there is"),
-        (
-            "/api/chat",
-            "Ollama's own API is not served; set the client to an OpenAI-compatible server, with a base URL that ends in /v1",
-        ),
         ("/v1/responses/compact", "conversations are not compacted here; ask the model for a summary, and continue with that"),
         ("/responses/compact", "conversations are not compacted here; ask the model for a summary, and continue with that"),
         (

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import StatusError
 from ..keys.administration import KeyAdministration
+from .documents import read_document
 
 #: Bytes of a body: a name, and what its holder may do.
 _MAX_BODY: Final = 65_536
@@ -46,13 +46,13 @@ class AdminKeys:
         return _json(await self._administration.list())
 
     async def _create(self, request: Request) -> Response:
-        return _json(await self._administration.create(await _read_body(request)), 201)
+        return _json(await self._administration.create(await read_document(request, _MAX_BODY)), 201)
 
     async def _show(self, request: Request) -> Response:
         return _json(await self._administration.show(_name(request)))
 
     async def _change(self, request: Request) -> Response:
-        return _json(await self._administration.change(_name(request), await _read_body(request)))
+        return _json(await self._administration.change(_name(request), await read_document(request, _MAX_BODY)))
 
     async def _disable(self, request: Request) -> Response:
         return _json(await self._administration.change(_name(request), {"disabled": True}))
@@ -61,28 +61,10 @@ class AdminKeys:
         return _json(await self._administration.change(_name(request), {"disabled": False}))
 
     async def _rotate(self, request: Request) -> Response:
-        return _json(await self._administration.rotate(_name(request), await _read_body(request)))
+        return _json(await self._administration.rotate(_name(request), await read_document(request, _MAX_BODY)))
 
     async def _delete(self, request: Request) -> Response:
         return _json(await self._administration.delete(_name(request)))
-
-
-async def _read_body(request: Request) -> dict[str, Any]:
-    """Return the JSON object in a body; an empty one for no body. Raises `StatusError` 400 and 413."""
-    body = b""
-    async for piece in request.stream():
-        body += piece
-        if len(body) > _MAX_BODY:
-            raise StatusError(
-                f"the body is larger than {_MAX_BODY} bytes", status=413, type="invalid_request_error", code="body_too_large"
-            )
-    try:
-        document = msgspec.json.decode(body or b"{}")
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        document = None
-    if not isinstance(document, dict):
-        raise StatusError("the body must be a JSON object", status=400, type="invalid_request_error", code="invalid_json")
-    return document
 
 
 def _name(request: Request) -> str:

@@ -42,6 +42,7 @@ from .keeping import KeepingEndpoint
 from .key_control import KeyControl
 from .lifespan import live
 from .models import model_routes, wire_routes
+from .ollama import ollama_routes
 from .openapi import description_routes
 from .page import routes as page_routes
 from .pricing import make_prices
@@ -217,6 +218,7 @@ class App(RequestRouter):
             *model_routes(provider, V1, admission, self._look_again),
             *model_routes(provider, "", admission, self._look_again),
             *wire_routes(provider, admission, self._look_again),
+            *ollama_routes(provider, admission, self._look_again),
             *self._keys.routes(),
             *self._health.routes(),
             reload_route(lambda: self.reload_file),

@@ -34,14 +34,12 @@ def wire_of_request(exchange: Exchange) -> Wire:
     return models_wire(exchange.path, exchange.head) or wire_of(exchange.path)
 
 
-#: What Ollama's clients speak, where they are not set to OpenAI's API.
-_OLLAMA: Final = (
-    "Ollama's own API is not served; set the client to an OpenAI-compatible server, with a base URL that ends in /v1"
-)
+#: What Ollama's clients ask of its store of models.
+_OLLAMA: Final = "models are managed by the server's operator, with `autonomousai models` and its config"
 
 #: Paths of the vendor's that are not served, by how they begin, and what to do instead.
 _ELSEWHERE: Final = {
-    **dict.fromkeys(("/api/chat", "/api/generate", "/api/tags", "/api/show", "/api/embed", "/api/ps", "/api/version"), _OLLAMA),
+    **dict.fromkeys([f"/api/{name}" for name in ("pull", "push", "create", "copy", "delete", "blobs", "ps")], _OLLAMA),
     "/responses/compact": "conversations are not compacted here; ask the model for a summary, and continue with that",
     "/conversations": "conversations are not kept here; send previous_response_id, or all items of the conversation",
 }

@@ -150,7 +150,7 @@ class Endpoint:
         if hold is not None and hold.over_budget:
             request = request.beyond_budget()
         try:
-            if response is not None and may_be_resumed(exchange):
+            if response is not None and self.wire.has_events and may_be_resumed(exchange):
                 await context.ready()
                 if await self._send_resumable(request, exchange, response, place, hold):
                     return
@@ -220,9 +220,9 @@ class Endpoint:
         if (
             request.origin is not None
             and request.is_raw
-            and self.wire.name not in context.provider.capabilities_of(model).wires
+            and request.origin.wire not in context.provider.capabilities_of(model).wires
         ):
-            raise unsupported(request.model or model, self.wire.name)
+            raise unsupported(request.model or model, request.origin.wire)
         if context.cache is not None:
             request = context.cache.named(request, model, exchange, self.wire.name, context.key_of(exchange))
         return request, model

@@ -63,7 +63,8 @@ def wire_routes(
     provider: AsyncGeneratorProvider, admission: Admission, look_again: Callable[[], Awaitable[None]]
 ) -> list[Route]:
     """Return the lists of models of the wires that have their own; see `model_routes`."""
-    listings = {path: _listing_of(wire, provider, admission, look_again) for path, wire in models_paths().items()}
+    created = int(time.time())
+    listings = {path: _listing_of(wire, provider, admission, look_again, created) for path, wire in models_paths().items()}
     return [Route(path, listing, methods=["GET"]) for path, listing in listings.items()]
 
 
@@ -103,15 +104,19 @@ def _stand_in(name: str, weights: str | None) -> dict[str, str]:
 
 def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int = 0) -> ListedModel:
     able = provider.capabilities_of(name)
-    return ListedModel(name, aliases, able.vision, able.context, created)
+    return ListedModel(name, aliases, able.vision, able.context, created, provider.details_of(name))
 
 
 def _listing_of(
-    wire: Wire, provider: AsyncGeneratorProvider, admission: Admission, look_again: Callable[[], Awaitable[None]]
+    wire: Wire,
+    provider: AsyncGeneratorProvider,
+    admission: Admission,
+    look_again: Callable[[], Awaitable[None]],
+    created: int,
 ) -> Callable[[Request], Awaitable[Response]]:
     async def listing(request: Request) -> Response:
         await look_again()
-        models = [_listed(provider, name, aliases) for name, aliases in _models(provider, request, admission).items()]
+        models = [_listed(provider, name, aliases, created) for name, aliases in _models(provider, request, admission).items()]
         return Response(wire.encode_models(models), media_type="application/json")
 
     return listing

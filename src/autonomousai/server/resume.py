@@ -12,7 +12,7 @@ from urllib.parse import parse_qs
 from ..errors import StatusError
 from ..http.server.exchange import Exchange
 from ..wires.base import Wire
-from ..wires.registry import OPENAI_CHAT, streamed_wires
+from ..wires.registry import OPENAI_CHAT, resumed_wires
 from .admission import check_wire
 from .auth import STREAMS_PATH
 from .context import EndpointContext
@@ -104,8 +104,8 @@ def _wire_of(exchange: Exchange) -> Wire | None:
     names = parse_qs(exchange.query.decode("latin-1")).get("wire")
     if names is None:
         return None
-    if (wire := streamed_wires().get(names[-1])) is None:
-        raise _invalid("wire", f"there is no API of that name; there are: {', '.join(streamed_wires())}")
+    if (wire := resumed_wires().get(names[-1])) is None:
+        raise _invalid("wire", f"there is no API of that name; there are: {', '.join(resumed_wires())}")
     return wire
 
 

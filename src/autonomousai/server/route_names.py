@@ -22,8 +22,13 @@ USAGE_PATH: Final = "/v1/usage"
 ADMIN_USAGE_PATH: Final = f"{ADMIN_PATH}usage"
 USAGE_PAGE: Final = "/usage"
 
+#: Where Ollama's clients ask beside answers.
+OLLAMA_VERSION_PATH: Final = "/api/version"
+OLLAMA_SHOW_PATH: Final = "/api/show"
+
 #: Paths that are named as they are.
 _NAMED: Final = PROBE_PATHS | {
+    *(OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH),
     *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE),
     *("/", "/docs", "/metrics", "/openapi.json", "/v1/models"),
 }
@@ -74,7 +79,7 @@ def meant_path(path: str) -> tuple[str, str]:
         if (before := _BEFORE.match(rest)) is None:
             return path, ""
         rest = rest[before.end() :]
-    return rest if rest.startswith(V1) else V1 + rest, ""
+    return rest if rest in _PATHS or rest.startswith(V1) else V1 + rest, ""
 
 
 def _is_ours(path: str) -> bool:

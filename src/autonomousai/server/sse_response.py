@@ -31,8 +31,9 @@ _READING_S: Final = 1.0
 #: What says nothing to any reader, wherever it stands.
 _COMMENT: Final = encode_comment("keep-alive")
 
-#: Of the head of every stream.
+#: Of the head of every stream; and of one that is no server-sent events.
 STREAM_LINES: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_OTHER_LINES: Final = b"content-type: application/x-ndjson\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Signer(Protocol):
@@ -194,8 +195,9 @@ class SSEResponse:
             headers = [(b"x-request-id", exchange.request_id.encode())]
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
-            exchange.start(200, headers, STREAM_LINES)
-            exchange.filler = _COMMENT
+            has_events = self._wire.has_events
+            exchange.start(200, headers, STREAM_LINES if has_events else _OTHER_LINES)
+            exchange.filler = _COMMENT if has_events else self._wire.ping
         return exchange.end(data) if last else exchange.write(data)
 
     # ---- silence
@@ -226,7 +228,7 @@ class SSEResponse:
             await self._exchange.drain()
 
     def _sign_of_life(self) -> bytes:
-        if not self._begun:
+        if not self._begun and self._wire.has_events:
             self._told = self._reading()
             return _COMMENT if self._told is None else encode_comment("reading: {} of {} tokens".format(*self._told))
         repair = self.repair if self._reader is None else _repair_of(self._reader)

@@ -109,13 +109,15 @@ class Operation(msgspec.Struct, frozen=True):
 
 class ListedModel(msgspec.Struct, frozen=True):
     """A model as a list of models shows it: its name, its other names, and whether it sees images. ``context``: tokens of
-    prompt and answer together, where that is known. ``created``: seconds since the epoch."""
+    prompt and answer together, where that is known. ``created``: seconds since the epoch. ``details``: what is known of its
+    weights."""
 
     id: str
     aliases: list[str]
     vision: bool
     context: int | None = None
     created: int = 0
+    details: Mapping[str, Any] = {}
 
 
 class Wire(ABC):
@@ -124,13 +126,15 @@ class Wire(ABC):
     ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
     base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
     ``fields``: the table of its requests, where it has one. ``streams``: whether its answers can be streamed; of one that has
-    whole documents alone, see `openai_documents`.
+    whole documents alone, see `openai_documents`. ``has_events``: whether a stream is server-sent events, which can be resumed;
+    of others each piece is a line of JSON.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
     ``passed_headers``: headers of a request that an upstream of the same wire gets too, see `OriginalRequest`.
     ``keeps_order``: whether a document has its parts in the order in which they were said; in others all text is one.
     ``count_path``: where a server counts the tokens of its requests, by POST requests of the table ``count_fields``.
+    ``further_paths``: where its clients ask for something else than an answer, and read errors in its shape.
     ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``; without one
     they do so at ``/v1/models``, in OpenAI's, or in the shapes ``models_schema`` and ``model_schema`` where they send the
     header ``models_header``.
@@ -142,12 +146,14 @@ class Wire(ABC):
     paths: ClassVar[tuple[str, ...]]
     fields: ClassVar[FieldTable | None] = None
     streams: ClassVar[bool] = True
+    has_events: ClassVar[bool] = True
     key_header: ClassVar[str | None] = None
     id_header: ClassVar[str | None] = None
     passed_headers: ClassVar[tuple[str, ...]] = ()
     keeps_order: ClassVar[bool] = False
     count_path: ClassVar[str | None] = None
     count_fields: ClassVar[FieldTable | None] = None
+    further_paths: ClassVar[tuple[str, ...]] = ()
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""
     models_header: ClassVar[str | None] = None
@@ -156,7 +162,7 @@ class Wire(ABC):
     #: What the whole streams end with that `decode_short` reads; without it, it reads none.
     short_end: ClassVar[bytes] = b""
 
-    #: What bridges a silence: a comment, or an event without an id that says nothing.
+    #: What bridges a silence: a comment, or an event without an id, or a line, that says nothing.
     ping: ClassVar[bytes] = encode_comment("keep-alive")
 
     def __reduce__(self) -> str | tuple[Any, ...]:

@@ -8,6 +8,8 @@ from typing import Final
 from .anthropic_messages.wire import ANTHROPIC_MESSAGES
 from .autonomousai import AUTONOMOUSAI
 from .base import Wire
+from .ollama.embeddings import OLLAMA_EMBED
+from .ollama.wire import OLLAMA
 from .openai_chat.wire import OPENAI_CHAT
 from .openai_completions.wire import OPENAI_COMPLETIONS
 from .openai_documents.embeddings import OPENAI_EMBEDDINGS
@@ -18,6 +20,7 @@ __all__ = [
     "ANTHROPIC_MESSAGES",
     "AUTONOMOUSAI",
     "COUNTED",
+    "OLLAMA",
     "OPENAI_CHAT",
     "OPENAI_COMPLETIONS",
     "OPENAI_RESPONSES",
@@ -26,6 +29,7 @@ __all__ = [
     "key_headers",
     "models_paths",
     "models_wire",
+    "resumed_wires",
     "streamed_wires",
     "wire_of",
 ]
@@ -36,8 +40,10 @@ _WIRES: Final[tuple[Wire, ...]] = (
     ANTHROPIC_MESSAGES,
     OPENAI_COMPLETIONS,
     OPENAI_RESPONSES,
+    OLLAMA,
     OPENAI_EMBEDDINGS,
     OPENAI_RERANK,
+    OLLAMA_EMBED,
 )
 
 #: By name.
@@ -53,7 +59,8 @@ COUNTED: Final[dict[str, Wire]] = {wire.count_path: wire for wire in _WIRES if w
 def wire_of(path: str) -> Wire:
     """Return the wire that errors at *path* are written in: the one that is spoken there or above it, with or without ``/v1``;
     OpenAI's elsewhere."""
-    for known, wire in (*SERVED.items(), *models_paths().items()):
+    further = ((path, wire) for wire in WIRES.values() for path in wire.further_paths)
+    for known, wire in (*SERVED.items(), *models_paths().items(), *further):
         for root in (known, known.removeprefix("/v1")):
             if path == root or path.startswith(root + "/"):
                 return wire
@@ -61,8 +68,13 @@ def wire_of(path: str) -> Wire:
 
 
 def streamed_wires() -> dict[str, Wire]:
-    """Return the wires whose answers can be streamed, and resumed, by name."""
+    """Return the wires whose answers can be streamed, by name."""
     return {name: wire for name, wire in WIRES.items() if wire.streams}
+
+
+def resumed_wires() -> dict[str, Wire]:
+    """Return the wires whose streams can be resumed, by name."""
+    return {name: wire for name, wire in streamed_wires().items() if wire.has_events}
 
 
 def key_headers() -> list[str]:

@@ -7,6 +7,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+import msgspec
+
 from .shapes import Shape
 
 Json = dict[str, Any]
@@ -19,6 +21,23 @@ _OUTSIDE: Final = ("type", "cache_control", "defer_loading")
 
 #: The choice as the Messages API has it.
 _CHOICES: Final = {"auto": "auto", "any": "required", "required": "required", "none": "none"}
+
+
+#: What the arguments of a call are, for APIs that have an object in their place, where the model wrote no JSON object: an
+#: object with what it wrote, by the name that Anthropic's guide gives to it. A tool's schema refuses it, and so the model
+#: learns it.
+_INVALID: Final = "INVALID_JSON"
+
+
+def object_of_arguments(text: str) -> Any:
+    """Return the object that a call's arguments are."""
+    try:
+        value = msgspec.json.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        value = text
+    if isinstance(value, dict):
+        return value
+    return {} if value is None or not text.strip() else {_INVALID: text}
 
 
 def either_form(name: str, nested: Shape, flat: Shape) -> Shape:

@@ -11,11 +11,12 @@ from typing import Any, Final
 from ..._version import __version__
 from ...wires.base import Operation
 from ...wires.message_schemas import message_schemas
-from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths, streamed_wires
+from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths, resumed_wires, streamed_wires
 from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
 from .admin import SCHEMAS, SCHEME, TAG, admin_paths
 from .answers import answer_schemas
+from .ollama import ollama_paths
 from .parts import (
     HEADERS,
     answer_of,
@@ -25,6 +26,7 @@ from .parts import (
     in_path,
     in_query,
     json_of,
+    lines_of,
     without_bodies,
 )
 
@@ -160,11 +162,14 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
     paths: dict[str, Any] = {
-        path: {"post": _chat(wire.operation(path), guarded)} for path, wire in (*SERVED.items(), *COUNTED.items())
+        path: {"post": _chat(wire.operation(path), guarded, has_events=wire.has_events)}
+        for path, wire in (*SERVED.items(), *COUNTED.items())
     }
     for path, wire in models_paths().items():
         name = f"listModelsOver{wire.name.title().replace('_', '')}"
-        listing = get_operation(f"The models, over {wire.title}", name, _CHAT, json_of(wire.models_schema), ("503", *guarded))
+        error = wire.operation(wire.paths[0]).error
+        content = json_of(wire.models_schema)
+        listing = get_operation(f"The models, over {wire.title}", name, _CHAT, content, ("503", *guarded), error)
         paths[path] = {"get": listing}
     listings = [wire for wire in WIRES.values() if wire.models_header is not None]
     lists = json_of("ModelList", *(wire.models_schema for wire in listings))
@@ -181,6 +186,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
             "What your key used", "getUsage", _SERVER, json_of("UsageDocument"), ("400", "404", "503", *guarded)
         ),
     }
+    paths |= ollama_paths(_CHAT, guarded)
     paths["/v1/streams/{id}"] = _streams(guarded)
     paths |= _kept(guarded)
     paths |= admin_paths(usage)
@@ -202,17 +208,22 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     return paths
 
 
-def _chat(operation: Operation, guarded: Iterable[str]) -> Schema:
+def _chat(operation: Operation, guarded: Iterable[str], *, has_events: bool) -> Schema:
     if operation.event:
-        content = {**json_of(operation.answer), **events_of([operation.event])}
-        answer = answer_of("The answer: complete, or with `stream` as events.", content, "x-stream-id")
+        streamed = events_of([operation.event]) if has_events else lines_of([operation.event])
+        content = {**json_of(operation.answer), **streamed}
+        answer = answer_of(
+            f"The answer: complete, or with `stream` as {'events' if has_events else 'lines of JSON'}.",
+            content,
+            *(["x-stream-id"] if has_events else []),
+        )
     else:
         answer = answer_of("As asked.", json_of(operation.answer))
     return {
         "tags": [_CHAT],
         "operationId": operation.id,
         "summary": operation.summary,
-        **({"parameters": [_RESUMABLE]} if operation.event else {}),
+        **({"parameters": [_RESUMABLE]} if operation.event and has_events else {}),
         "requestBody": {
             "required": True,
             "content": {"application/json": {**json_of(operation.request)["application/json"], "example": operation.example}},
@@ -235,9 +246,11 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "in": "query",
         "required": False,
         "description": "The API to read the stream over, by default the one that it was begun over. Each has ids of its own.",
-        "schema": {"type": "string", "enum": list(streamed_wires())},
+        "schema": {"type": "string", "enum": list(resumed_wires())},
     }
-    events = list(dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams))
+    events = list(
+        dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams and wire.has_events)
+    )
     errors = errors_of((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     shapes = dict.fromkeys(wire.operation(path).error for path, wire in SERVED.items())

@@ -44,12 +44,12 @@ def in_query(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def get_operation(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str]) -> Schema:
+def get_operation(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str], error: str = "Error") -> Schema:
     return {
         "tags": [tag],
         "operationId": name,
         "summary": summary,
-        "responses": {"200": answer_of("As asked.", content), **errors_of((*statuses, "500"))},
+        "responses": {"200": answer_of("As asked.", content), **errors_of((*statuses, "500"), error)},
     }
 
 
@@ -71,6 +71,11 @@ def any_of(names: Sequence[str]) -> Schema:
 def events_of(names: list[str]) -> Schema:
     """A stream of events of one of these schemas: in OpenAPI 3.1 the schema is that of one event, as its tools read it."""
     return {"text/event-stream": {"schema": any_of(names)}}
+
+
+def lines_of(names: list[str]) -> Schema:
+    """A stream of lines of one of these schemas."""
+    return {"application/x-ndjson": {"schema": any_of(names)}}
 
 
 def answer_of(description: str, content: Schema, *more: str) -> Schema:

@@ -11,16 +11,13 @@ from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
 from ..sealed_thoughts import sealed_in
+from ..tool_forms import object_of_arguments
 from ..tool_names import NAMES
 from .blocks import BlockWriter
 from .message import UNCOUNTED, WIRE, Payload, members_of, usage_of
 from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode
-
-#: What the input of a call is where the model wrote no JSON object: an object with what it wrote, by the name that the vendor's
-#: guide gives to it. A tool's schema refuses it, and the model learns it.
-_INVALID: Final = "INVALID_JSON"
 
 #: What an upstream of this wire says of blocks and has no event: see `members`.
 _OF_BLOCKS: Final = frozenset({"content_block", "delta", "content_block_stop"})
@@ -133,16 +130,5 @@ def _grown(block: Payload, deltas: list[Payload]) -> Payload:
             merge_values(grown, {name: value for name, value in delta.items() if name != "type"})
     grown |= {member: "".join(said) for member, said in texts.items()}
     if text := "".join(arguments):
-        grown["input"] = _input_of(text)
+        grown["input"] = object_of_arguments(text)
     return grown
-
-
-def _input_of(text: str) -> Any:
-    """Return the object that a call's arguments are."""
-    try:
-        value = msgspec.json.decode(text)
-    except (msgspec.DecodeError, RecursionError):
-        value = text
-    if isinstance(value, dict):
-        return value
-    return {} if value is None or not text.strip() else {_INVALID: text}

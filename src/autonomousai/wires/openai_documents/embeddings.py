@@ -100,7 +100,7 @@ class OpenAIEmbeddingsWire(DocumentWire):
         members = self.members_of(events)
         wanted = (head.echo or {}).get("encoding_format", "float")
         data = [
-            {"object": "embedding", **entry, "index": place, "embedding": _in_format(entry["embedding"], wanted)}
+            {"object": "embedding", **entry, "index": place, "embedding": in_format(entry["embedding"], wanted)}
             for place, entry in enumerate(members["data"])
         ]
         document = {
@@ -212,7 +212,7 @@ def _usage_of(usage: Any) -> dict[str, Any]:
     return {**said, "prompt_tokens": prompt, "total_tokens": total if type(total) is int else prompt}
 
 
-def _in_format(value: Any, wanted: str) -> Any:
+def in_format(value: Any, wanted: str) -> Any:
     """Return an embedding as its caller wants it; as it is, where it is so already, or in a format of the upstream's own."""
     raw = bytes(value) if isinstance(value, msgspec.Raw) else msgspec.json.encode(value)
     is_text = raw.lstrip()[:1] == b'"'

@@ -1,0 +1,130 @@
+"""Embeddings over Ollama's API (Ollama API reference, "Generate embeddings"): asked of upstreams as OpenAI's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Final
+
+import msgspec
+
+from ...events import Batch, FinishReason
+from ...request import ChatRequest
+from ..base import AnswerHead, Operation
+from ..fields import FieldTable, RequestField, missing, table_of
+from ..openai_documents.document import DocumentWire, route_of
+from ..openai_documents.embeddings import EMBEDDINGS, OPENAI_EMBEDDINGS, in_format
+from ..raw import raw_request
+from ..request_body import decode_object
+from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, either, list_of, whole
+from .errors import encode_ollama_error
+
+#: Where one text is embedded, which is the older way.
+_ONE: Final = "/api/embeddings"
+
+EMBED_FIELDS: Final = FieldTable(
+    name="OllamaEmbedRequest",
+    says="A request of Ollama's `/api/embed`, or with `prompt` of `/api/embeddings`. A field without a row is ignored.",
+    rows=table_of(
+        RequestField("model", TEXT, "One of `GET /api/tags`, or an alias; absent or empty: the default model."),
+        RequestField("input", either("text, or a list of texts", {str: NAME, list: list_of(NAME)}), "What to embed."),
+        RequestField("prompt", NAME, "What to embed, at `/api/embeddings`."),
+        RequestField("dimensions", whole(1, 2**31 - 1), "How many numbers a vector has."),
+        RequestField("truncate", FLAG, "Whether a text that is too long is cut: the upstream decides.", becomes=""),
+        RequestField("options", OBJECT, "Options of the model; none are for embeddings.", becomes=""),
+        RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
+    ),
+    ignored=frozenset({"stream"}),
+)
+
+
+class OllamaEmbedWire(DocumentWire):
+    """``POST /api/embed``, and ``POST /api/embeddings``."""
+
+    name = "ollama_embed"
+    title = "Ollama's embeddings"
+    paths: ClassVar[tuple[str, ...]] = ("/api/embed", _ONE)
+    fields: ClassVar[FieldTable | None] = EMBED_FIELDS
+    holds = "embeddings"
+
+    def decode_request(self, body: bytes, path: str) -> ChatRequest:
+        """See `Wire.decode_request`."""
+        document = decode_object(body)
+        is_one = path == _ONE
+        wanted = "prompt" if is_one else "input"
+        model, texts = EMBED_FIELDS.take(document, "model"), EMBED_FIELDS.take(document, wanted)
+        if not texts:
+            raise missing(wanted, "send a text" + ("" if is_one else ", or a list of texts"), document, EMBED_FIELDS.rows)
+        dimensions = EMBED_FIELDS.check(document).get("dimensions")
+        fields = {} if dimensions is None else {"dimensions": dimensions}
+        echo = {"one": True} if is_one else None
+        return raw_request(
+            OPENAI_EMBEDDINGS.name,
+            model or "",
+            {"input": EMBEDDINGS.rows["input"].shape.check(wanted, texts), **fields},
+            fields=fields,
+            echo=echo,
+        )
+
+    def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_answer`."""
+        entries = OPENAI_EMBEDDINGS.members_of(events)["data"]
+        vectors = [in_format(entry["embedding"], "float") for entry in entries]
+        if head.echo is not None:
+            return msgspec.json.encode({"embedding": vectors[0]})
+        finish = events[-1]
+        usage = finish.usage if type(finish) is FinishReason else None
+        return msgspec.json.encode(
+            {
+                "model": head.model,
+                "embeddings": vectors,
+                **({} if usage is None else {"prompt_eval_count": usage.prompt_tokens}),
+                "x_autonomousai": route_of(extension),
+            }
+        )
+
+    def encode_error(self, error: BaseException, request_id: str = "") -> tuple[int, dict[str, str], bytes]:
+        """See `Wire.encode_error`."""
+        return encode_ollama_error(error)
+
+    def operation(self, path: str) -> Operation:
+        """See `Wire.operation`."""
+        if path == _ONE:
+            return Operation(
+                id="ollamaEmbedding",
+                summary=f"Make one of {self.title}",
+                request=EMBED_FIELDS.name,
+                answer="OllamaEmbedding",
+                event="",
+                example={"model": "llama", "prompt": "The capital of France"},
+                error="OllamaError",
+            )
+        return Operation(
+            id="ollamaEmbed",
+            summary=f"Make {self.title}",
+            request=EMBED_FIELDS.name,
+            answer="OllamaEmbeddings",
+            event="",
+            example={"model": "llama", "input": ["The capital of France", "Paris"]},
+            error="OllamaError",
+        )
+
+    def schemas(self) -> Mapping[str, Any]:
+        """See `Wire.schemas`."""
+        vector = {"type": "array", "items": {"type": "number"}}
+        return {
+            "OllamaEmbeddings": {
+                "type": "object",
+                "description": "A vector for each text, in their order.",
+                "properties": {
+                    "model": {"type": "string"},
+                    "embeddings": {"type": "array", "items": vector, "minItems": 1},
+                    "prompt_eval_count": {"type": "integer", "minimum": 0},
+                    "x_autonomousai": {"$ref": "#/components/schemas/AnswerRoute"},
+                },
+                "required": ["model", "embeddings"],
+            },
+            "OllamaEmbedding": {"type": "object", "properties": {"embedding": vector}, "required": ["embedding"]},
+        }
+
+
+OLLAMA_EMBED: Final = OllamaEmbedWire()

@@ -1,0 +1,273 @@
+"""Ollama's own API: which requests are taken, what they become, and events as lines and documents, as bytes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from autonomousai.errors import InvalidMessagesError, StatusError, StreamError
+from autonomousai.events import Batch, FinishReason, LogProbs, Reasoning, Started, ToolCallDelta, Usage
+from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.ollama.embeddings import OLLAMA_EMBED
+from autonomousai.wires.ollama.wire import OLLAMA
+
+HEAD = AnswerHead("chatcmpl-1", 1700000000, "m")
+GENERATED = AnswerHead("chatcmpl-1", 1700000000, "m", echo={"generated": True})
+STAMP = {"model": "m", "created_at": "2023-11-14T22:13:20Z"}
+HELLO = {"role": "user", "content": "Hello"}
+STOP = FinishReason("stop", "finish_reason", Usage(3, 2))
+
+
+def chat(**document: Any) -> Any:
+    return OLLAMA.decode_request(json.dumps({"messages": [HELLO], **document}).encode(), "/api/chat")
+
+
+def generate(**document: Any) -> Any:
+    return OLLAMA.decode_request(json.dumps(document).encode(), "/api/generate")
+
+
+def lines(data: bytes) -> list[Any]:
+    assert data.endswith(b"\n")
+    return [json.loads(line) for line in data.splitlines()]
+
+
+# ---- requests
+
+
+@pytest.mark.parametrize(
+    ("asked", "fields"),
+    [
+        ({}, {}),
+        (
+            {"options": {"num_predict": 5, "temperature": 0, "stop": ["a"], "num_ctx": 4096}},
+            {"max_tokens": 5, "temperature": 0, "stop": ["a"]},
+        ),
+        ({"options": {"num_predict": -1}}, {}),
+        (
+            {"options": {"seed": 7, "top_k": 3.0, "min_p": 0.1, "repeat_penalty": 1.1, "stop": []}},
+            {"seed": 7, "top_k": 3, "min_p": 0.1, "repeat_penalty": 1.1},
+        ),
+        ({"options": None, "format": None, "think": None, "keep_alive": "5m", "unknown": {"a": 1}}, {}),
+        ({"format": "json"}, {"response_format": {"type": "json_object"}}),
+        ({"format": ""}, {}),
+        (
+            {"format": {"type": "object"}},
+            {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}},
+        ),
+        ({"think": True}, {"reasoning_effort": "medium"}),
+        ({"think": False}, {"reasoning_effort": "none"}),
+        ({"think": "high"}, {"reasoning_effort": "high"}),
+        ({"logprobs": True, "top_logprobs": 2}, {"logprobs": True, "top_logprobs": 2}),
+        ({"tools": []}, {}),
+    ],
+    ids=str,
+)
+def test_what_is_asked_becomes_fields_of_chat_completions(asked: dict[str, Any], fields: dict[str, Any]) -> None:
+    """What has no meaning there is left out."""
+    assert fields == chat(**asked).fields
+    assert fields == generate(prompt="Hello", **{name: value for name, value in asked.items() if name != "tools"}).fields
+
+
+@pytest.mark.parametrize(
+    ("asked", "streams"), [({}, True), ({"stream": None}, True), ({"stream": True}, True), ({"stream": False}, False)]
+)
+def test_an_answer_is_streamed_unless_it_is_refused(asked: dict[str, Any], streams: bool) -> None:
+    """As Ollama's own server does it."""
+    assert streams is chat(**asked).stream
+    assert streams is generate(prompt="Hello", **asked).stream
+
+
+def test_calls_and_results_find_each_other_without_ids() -> None:
+    """By the names of their tools; arguments are text, as chat completions have them."""
+    messages = [
+        HELLO,
+        {
+            "role": "assistant",
+            "content": "",
+            "thinking": "Hm.",
+            "tool_calls": [
+                {"function": {"index": 0, "name": "a", "arguments": {"x": 1}}},
+                {"function": {"index": 1, "name": "b", "arguments": {}}},
+            ],
+        },
+        {"role": "tool", "tool_name": "b", "content": "of b"},
+        {"role": "tool", "tool_name": "a", "content": "of a"},
+    ]
+
+    said = chat(messages=messages).messages
+
+    (first, second), ids = said[1]["tool_calls"], [message.get("tool_call_id") for message in said[2:]]
+    assert [second["id"], first["id"]] == ids
+    assert ({"name": "a", "arguments": '{"x":1}'}, {"name": "b", "arguments": "{}"}) == (first["function"], second["function"])
+    assert "Hm." == said[1]["reasoning_content"]
+
+
+@pytest.mark.parametrize(
+    ("data", "url"),
+    [
+        ("iVBORw0KGgo=", "data:image/png;base64,iVBORw0KGgo="),
+        ("/9j/4AAQ", "data:image/jpeg;base64,/9j/4AAQ"),
+        ("R0lGODlh", "data:image/gif;base64,R0lGODlh"),
+        ("UklGRiQA", "data:image/webp;base64,UklGRiQA"),
+        ("data:image/png;base64,iVBORw0KGgo=", "data:image/png;base64,iVBORw0KGgo="),
+    ],
+)
+def test_images_are_parts_of_the_message(data: str, url: str) -> None:
+    """Their type is the one by which they begin."""
+    parts = [{"type": "text", "text": "Hello"}, {"type": "image_url", "image_url": {"url": url}}]
+
+    assert [{"role": "user", "content": parts}] == chat(messages=[{**HELLO, "images": [data]}]).messages
+    assert [{"role": "user", "content": parts}] == generate(prompt="Hello", images=[data]).messages
+
+
+def test_a_prompt_and_a_system_prompt_are_messages() -> None:
+    """As `/api/generate` has them."""
+    assert [{"role": "system", "content": "Be brief."}, HELLO] == generate(prompt="Hello", system="Be brief.").messages
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "param"),
+    [
+        ("/api/chat", {}, "messages"),
+        ("/api/chat", {"messages": []}, "messages"),
+        ("/api/chat", {"messages": [{"content": "Hello"}]}, "messages[0].role"),
+        ("/api/chat", {"messages": [{**HELLO, "images": "iVBOR"}]}, "messages[0].images"),
+        ("/api/chat", {"messages": [HELLO], "options": {"temperature": "hot"}}, "options.temperature"),
+        ("/api/chat", {"messages": [HELLO], "format": "xml"}, "format"),
+        ("/api/chat", {"messages": [HELLO], "think": 3}, "think"),
+        ("/api/chat", {"messages": [HELLO], "stream": "yes"}, "stream"),
+        ("/api/generate", {}, "prompt"),
+        ("/api/generate", {"prompt": "a", "raw": True}, "raw"),
+        ("/api/generate", {"prompt": "a", "suffix": "b"}, "suffix"),
+        ("/api/generate", {"prompt": "a", "template": "{{ .Prompt }}"}, "template"),
+        ("/api/generate", {"prompt": "a", "context": [1, 2]}, "context"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_done_is_refused(path: str, document: dict[str, Any], param: str) -> None:
+    """With the place of what is wrong."""
+    with pytest.raises((StatusError, InvalidMessagesError)) as caught:
+        OLLAMA.decode_request(json.dumps(document).encode(), path)
+
+    assert str(caught.value).startswith(param)
+
+
+# ---- answers
+
+
+@pytest.mark.parametrize(
+    ("events", "said"),
+    [
+        (["Hel", "lo"], [{"content": "Hel"}, {"content": "lo"}]),
+        ([Reasoning("Hm."), "Hi"], [{"content": "", "thinking": "Hm."}, {"content": "Hi"}]),
+        (["", Started("m")], []),
+    ],
+)
+def test_a_stream_is_lines(events: Batch, said: list[dict[str, Any]]) -> None:
+    """A piece each, and a last one that is done."""
+    encoder = OLLAMA.encoder(HEAD)
+    got = lines(encoder.write([Started("m"), *events]) + encoder.end(STOP, extension={"upstream": "u"}))
+
+    assert [{**STAMP, "message": {"role": "assistant", **each}, "done": False} for each in said] == got[:-1]
+    assert {
+        **STAMP,
+        "message": {"role": "assistant", "content": ""},
+        "done": True,
+        "done_reason": "stop",
+        "prompt_eval_count": 3,
+        "eval_count": 2,
+        "x_autonomousai": {"upstream": "u"},
+    } == got[-1]
+
+
+def test_an_answer_to_a_prompt_is_a_response() -> None:
+    """Streamed and complete, with what was thought."""
+    encoder = OLLAMA.encoder(GENERATED)
+    got = lines(encoder.write([Started("m"), Reasoning("Hm."), "Hi"]) + encoder.end(STOP))
+
+    assert [("", "Hm."), ("Hi", None), ("", None)] == [(line["response"], line.get("thinking")) for line in got]
+    whole = json.loads(OLLAMA.encode_answer([Started("m"), Reasoning("Hm."), "H", "i", STOP], GENERATED))
+    assert ("Hi", "Hm.", True) == (whole["response"], whole["thinking"], whole["done"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "object"), [(['{"a"', ": 1}"], {"a": 1}), (["", ""], {}), (["oops"], {"INVALID_JSON": "oops"})]
+)
+def test_calls_come_complete_before_the_end(arguments: list[str], object: Any) -> None:
+    """Their arguments are an object; an answer with calls has stopped."""
+    pieces: Batch = [ToolCallDelta(0, "c1", "f"), *(ToolCallDelta(0, arguments=piece) for piece in arguments)]
+    finish = FinishReason("tool_calls", "finish_reason")
+    call = {"id": "c1", "function": {"index": 0, "name": "f", "arguments": object}}
+
+    encoder = OLLAMA.encoder(HEAD)
+    assert b"" == encoder.write(pieces)
+    (said, last) = lines(encoder.end(finish))
+    whole = json.loads(OLLAMA.encode_answer([*pieces, finish], HEAD))
+
+    assert ([call], False) == (said["message"]["tool_calls"], said["done"])
+    assert (True, "stop") == (last["done"], last["done_reason"])
+    assert ([call], "stop") == (whole["message"]["tool_calls"], whole["done_reason"])
+
+
+@pytest.mark.parametrize(("reason", "said"), [("length", "length"), (None, "stop"), ("content_filter", "content_filter")])
+def test_the_end_says_why(reason: str | None, said: str) -> None:
+    """In Ollama's words, where it has one."""
+    assert said == lines(OLLAMA.encoder(HEAD).end(FinishReason(reason, "done")))[0]["done_reason"]
+
+
+def test_log_probabilities_go_with_their_text() -> None:
+    """In the line of the piece before them, or in one of their own."""
+    entry = {"token": "Hi", "logprob": -0.1}
+    encoder = OLLAMA.encoder(HEAD)
+
+    assert [("Hi", [entry])] == [
+        (x["message"]["content"], x["logprobs"]) for x in lines(encoder.write(["Hi", LogProbs([entry])]))
+    ]
+    assert [("", [entry])] == [(x["message"]["content"], x["logprobs"]) for x in lines(encoder.write([LogProbs([entry])]))]
+    assert [entry] == json.loads(OLLAMA.encode_answer(["Hi", LogProbs([entry]), STOP], HEAD))["logprobs"]
+
+
+def test_errors_are_texts() -> None:
+    """Of a response, and of a stream that broke."""
+    error = StreamError("it broke")
+
+    status, _, body = OLLAMA.encode_error(error)
+    assert (502, json.loads(body)) == (status, lines(OLLAMA.encoder(HEAD).fail(error))[0])
+    assert "it broke" in json.loads(body)["error"]
+    assert body + b"\n" == OLLAMA.encode_error_event(error)
+
+
+def test_what_bridges_a_silence_says_nothing() -> None:
+    """To readers of both paths."""
+    for line in (*lines(OLLAMA.ping), *lines(OLLAMA.encoder(HEAD).sign(3))):
+        assert (False, "") == (line["done"], line["message"]["content"])
+
+
+# ---- embeddings
+
+
+@pytest.mark.parametrize(
+    ("path", "document", "input"),
+    [
+        ("/api/embed", {"input": "a"}, "a"),
+        ("/api/embed", {"input": ["a", "b"], "truncate": True, "options": {}, "keep_alive": 0}, ["a", "b"]),
+        ("/api/embeddings", {"prompt": "a"}, "a"),
+    ],
+)
+def test_embeddings_are_asked_as_openais(path: str, document: dict[str, Any], input: Any) -> None:
+    """Over the API that upstreams have."""
+    request = OLLAMA_EMBED.decode_request(json.dumps({"model": "m", **document}).encode(), path)
+
+    assert request.origin is not None
+    assert ("openai_embeddings", {"input": input}) == (request.origin.wire, request.origin.document)
+
+
+@pytest.mark.parametrize(
+    ("path", "document"), [("/api/embed", {"prompt": "a"}), ("/api/embed", {"input": []}), ("/api/embeddings", {"input": "a"})]
+)
+def test_embeddings_of_nothing_are_refused(path: str, document: dict[str, Any]) -> None:
+    """The field that is missing is named."""
+    with pytest.raises(StatusError, match="is missing"):
+        OLLAMA_EMBED.decode_request(json.dumps(document).encode(), path)
