@@ -265,7 +265,12 @@ def operation_text(path: str, method: str, operation: dict[str, Any], told: dict
 def fields_page() -> str:
     parts = [FIELDS_HEAD.replace("OPTIONS", ", ".join(f"`{name}`" for name in sorted(OPTION_NAMES)))]
     told: list[RequestField] = []
-    tables = (table for wire in WIRES.values() for table in (wire.fields, wire.count_fields) if table is not None)
+    tables = (
+        table
+        for wire in WIRES.values()
+        for table in (wire.fields, wire.count_fields, *wire.further_fields)
+        if table is not None
+    )
     for table in tables:
         rows = [row for row in table.rows.values() if not any(row is other for other in told)]
         parts += [f"## {table.name}\n", f"{table.says}\n"]

@@ -125,9 +125,9 @@ class Wire(ABC):
 
     ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
     base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
-    ``fields``: the table of its requests, where it has one. ``streams``: whether its answers can be streamed; of one that has
-    whole documents alone, see `openai_documents`. ``has_events``: whether a stream is server-sent events, which can be resumed;
-    of others each piece is a line of JSON.
+    ``fields``: the table of its requests, where it has one; ``further_fields``: those of paths that take other ones.
+    ``streams``: whether its answers can be streamed; of one that has whole documents alone, see `openai_documents`.
+    ``has_events``: whether a stream is server-sent events, which can be resumed; of others each piece is a line of JSON.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
@@ -153,6 +153,7 @@ class Wire(ABC):
     keeps_order: ClassVar[bool] = False
     count_path: ClassVar[str | None] = None
     count_fields: ClassVar[FieldTable | None] = None
+    further_fields: ClassVar[tuple[FieldTable, ...]] = ()
     further_paths: ClassVar[tuple[str, ...]] = ()
     models_path: ClassVar[str | None] = None
     models_schema: ClassVar[str] = ""

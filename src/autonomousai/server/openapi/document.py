@@ -145,7 +145,7 @@ def _schemas(*, vision: bool) -> dict[str, Schema]:
     """Return the requests and answers of all wires, and what they are made of."""
     schemas = {**message_schemas(vision=vision), **answer_schemas(), **SCHEMAS, "Event": _EVENT}
     for wire in WIRES.values():
-        for table in (wire.fields, wire.count_fields):
+        for table in (wire.fields, wire.count_fields, *wire.further_fields):
             if table is not None:
                 schemas |= {table.name: table.schema, **table.components}
         schemas |= wire.schemas()

@@ -12,27 +12,37 @@ from ...request import ChatRequest
 from ..base import AnswerHead, Operation
 from ..fields import FieldTable, RequestField, missing, table_of
 from ..openai_documents.document import DocumentWire, route_of
-from ..openai_documents.embeddings import EMBEDDINGS, OPENAI_EMBEDDINGS, in_format
+from ..openai_documents.embeddings import OPENAI_EMBEDDINGS, in_format
+from ..prompts import texts_or_tokens
 from ..raw import raw_request
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, either, list_of, whole
+from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, whole
 from .errors import encode_ollama_error
 
 #: Where one text is embedded, which is the older way.
 _ONE: Final = "/api/embeddings"
 
+_MODEL: Final = RequestField("model", TEXT, "One of `GET /api/tags`, or an alias; absent or empty: the default model.")
+_SHARED: Final = (
+    RequestField("dimensions", whole(1, 2**31 - 1), "How many numbers a vector has."),
+    RequestField("truncate", FLAG, "Whether a text that is too long is cut: the upstream decides.", becomes=""),
+    RequestField("options", OBJECT, "Options of the model; none are for embeddings.", becomes=""),
+    RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
+)
+
 EMBED_FIELDS: Final = FieldTable(
     name="OllamaEmbedRequest",
-    says="A request of Ollama's `/api/embed`, or with `prompt` of `/api/embeddings`. A field without a row is ignored.",
+    says="A request of Ollama's `/api/embed`. A field without a row is ignored.",
     rows=table_of(
-        RequestField("model", TEXT, "One of `GET /api/tags`, or an alias; absent or empty: the default model."),
-        RequestField("input", either("text, or a list of texts", {str: NAME, list: list_of(NAME)}), "What to embed."),
-        RequestField("prompt", NAME, "What to embed, at `/api/embeddings`."),
-        RequestField("dimensions", whole(1, 2**31 - 1), "How many numbers a vector has."),
-        RequestField("truncate", FLAG, "Whether a text that is too long is cut: the upstream decides.", becomes=""),
-        RequestField("options", OBJECT, "Options of the model; none are for embeddings.", becomes=""),
-        RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
+        _MODEL, RequestField("input", texts_or_tokens(NAME), "A text, or a list of texts; none empty.", needed=True), *_SHARED
     ),
+    ignored=frozenset({"stream"}),
+)
+
+ONE_FIELDS: Final = FieldTable(
+    name="OllamaEmbeddingRequest",
+    says="A request of Ollama's older `/api/embeddings`. A field without a row is ignored.",
+    rows=table_of(_MODEL, RequestField("prompt", NAME, "The text.", needed=True), *_SHARED),
     ignored=frozenset({"stream"}),
 )
 
@@ -44,23 +54,24 @@ class OllamaEmbedWire(DocumentWire):
     title = "Ollama's embeddings"
     paths: ClassVar[tuple[str, ...]] = ("/api/embed", _ONE)
     fields: ClassVar[FieldTable | None] = EMBED_FIELDS
+    further_fields = (ONE_FIELDS,)
     holds = "embeddings"
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         document = decode_object(body)
         is_one = path == _ONE
-        wanted = "prompt" if is_one else "input"
-        model, texts = EMBED_FIELDS.take(document, "model"), EMBED_FIELDS.take(document, wanted)
-        if not texts:
-            raise missing(wanted, "send a text" + ("" if is_one else ", or a list of texts"), document, EMBED_FIELDS.rows)
-        dimensions = EMBED_FIELDS.check(document).get("dimensions")
+        table, wanted = (ONE_FIELDS, "prompt") if is_one else (EMBED_FIELDS, "input")
+        model, texts = table.take(document, "model"), table.take(document, wanted)
+        if texts is None:
+            raise missing(wanted, "send a text" + ("" if is_one else ", or a list of texts"), document, table.rows)
+        dimensions = table.check(document).get("dimensions")
         fields = {} if dimensions is None else {"dimensions": dimensions}
         echo = {"one": True} if is_one else None
         return raw_request(
             OPENAI_EMBEDDINGS.name,
             model or "",
-            {"input": EMBEDDINGS.rows["input"].shape.check(wanted, texts), **fields},
+            {"input": texts, **fields},
             fields=fields,
             echo=echo,
         )
@@ -92,7 +103,7 @@ class OllamaEmbedWire(DocumentWire):
             return Operation(
                 id="ollamaEmbedding",
                 summary=f"Make one of {self.title}",
-                request=EMBED_FIELDS.name,
+                request=ONE_FIELDS.name,
                 answer="OllamaEmbedding",
                 event="",
                 example={"model": "llama", "prompt": "The capital of France"},

@@ -13,6 +13,7 @@ from typing import Any, Final
 from ...request import ChatRequest, OriginalRequest
 from ..fields import FieldTable, RequestField, missing, table_of
 from ..openai_chat.request import CHAT, chat_request
+from ..pairing import with_paired_results
 from ..request_body import decode_object
 from ..shapes import (
     ANYTHING,
@@ -227,19 +228,15 @@ def _content(text: str | None, images: list[str] | None) -> Any:
 
 
 def _message(message: Fields) -> Fields:
-    """Return *message* as chat completions have it. Calls need no ids; `call_ids` brings them and their results together."""
+    """Return *message* as chat completions have it. Calls need no ids; they and their results are brought together later."""
     said: Fields = {"role": message["role"], "content": _content(message.get("content"), message.get("images"))}
     if thinking := message.get("thinking"):
         said["reasoning_content"] = thinking
     if calls := message.get("tool_calls"):
         said["tool_calls"] = [_call(call) for call in calls]
     if message["role"] == "tool":
-        said |= {as_: value for name, as_ in _OF_RESULTS.items() if (value := message.get(name)) is not None}
+        said |= {"name": message.get("tool_name") or message.get("name"), "tool_call_id": message.get("tool_call_id")}
     return said
-
-
-#: Members of the result of a call, and what chat completions call them.
-_OF_RESULTS: Final = {"tool_name": "name", "name": "name", "tool_call_id": "tool_call_id"}
 
 
 def _call(call: Fields) -> Fields:
@@ -259,7 +256,7 @@ def read_ollama_chat(body: bytes) -> ChatRequest:
     if messages is None:
         raise missing("messages", 'send a list such as [{"role": "user", "content": "Hello"}]', document, CHAT_FIELDS.rows)
     checked = CHAT_FIELDS.rows["messages"].shape.check("messages", messages)
-    return _request(CHAT_FIELDS, document, [_message(message) for message in checked], None)
+    return _request(CHAT_FIELDS, document, with_paired_results([_message(message) for message in checked]), None)
 
 
 def read_ollama_generate(body: bytes) -> ChatRequest:

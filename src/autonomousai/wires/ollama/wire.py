@@ -32,6 +32,7 @@ class OllamaWire(Wire):
     title = "Ollama's own API"
     paths: ClassVar[tuple[str, ...]] = (_CHAT, _GENERATE)
     fields: ClassVar[FieldTable | None] = CHAT_FIELDS
+    further_fields = (GENERATE_FIELDS,)
     further_paths = _FURTHER
     models_path = "/api/tags"
     models_schema = "OllamaModelList"
@@ -86,7 +87,7 @@ class OllamaWire(Wire):
 
     def schemas(self) -> Mapping[str, Any]:
         """See `Wire.schemas`."""
-        return {**ANSWER_SCHEMAS, **MODEL_SCHEMAS, GENERATE_FIELDS.name: GENERATE_FIELDS.schema}
+        return {**ANSWER_SCHEMAS, **MODEL_SCHEMAS}
 
 
 OLLAMA: Final = OllamaWire()
