@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import msgspec
@@ -12,10 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from ..errors import ModelNotFoundError, StatusError
+from ..errors import ModelNotFoundError
 from ..http.server.asgi import OUTER
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
+from ..wires.fields import missing
 from ..wires.ollama.models import VERSION, show_model
+from ..wires.ollama.request import SHOW_FIELDS
 from .admission import Admission
 from .documents import read_document
 from .route_names import OLLAMA_SHOW_PATH, OLLAMA_VERSION_PATH
@@ -48,17 +50,11 @@ def ollama_routes(
     return [Route(OLLAMA_VERSION_PATH, version, methods=["GET"]), Route(OLLAMA_SHOW_PATH, show, methods=["POST"])]
 
 
-def _name_in(document: Mapping[str, Any]) -> str:
+def _name_in(document: dict[str, Any]) -> str:
     """Return the model that a request names, by the newer or the older name of the member. Raises `StatusError` 400."""
-    name = document.get("model") or document.get("name")
-    if not isinstance(name, str):
-        raise StatusError(
-            "model: is missing; send the name of a model",
-            status=400,
-            type="invalid_request_error",
-            param="model",
-            code="missing",
-        )
+    name: str | None = SHOW_FIELDS.take({"model": document.get("model") or document.get("name")}, "model")
+    if name is None:
+        raise missing("model", "send the name of a model", document)
     return name
 
 

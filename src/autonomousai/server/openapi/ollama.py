@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from ...wires.ollama.request import SHOW_FIELDS
 from ...wires.ollama.wire import OLLAMA
 from ...wires.shapes import Schema
 from ..route_names import OLLAMA_SHOW_PATH, OLLAMA_VERSION_PATH
@@ -26,6 +27,6 @@ def ollama_paths(tag: str, guarded: Iterable[str]) -> dict[str, Schema]:
         ("400", "404", "413", "503", *guarded),
         _ERROR,
     )
-    content = json_of("OllamaShowRequest")["application/json"]
+    content = json_of(SHOW_FIELDS.name)["application/json"]
     body = {"required": True, "content": {"application/json": {**content, "example": {"model": "llama"}}}}
     return {OLLAMA_VERSION_PATH: {"get": version}, OLLAMA_SHOW_PATH: {"post": {**show, "requestBody": body}}}

@@ -66,12 +66,6 @@ MODEL_SCHEMAS: Final[dict[str, Schema]] = {
         },
         "required": ["modified_at", "details", "model_info", "capabilities"],
     },
-    "OllamaShowRequest": {
-        "type": "object",
-        "description": "The model of which details are wanted.",
-        "properties": {"model": {"type": "string", "minLength": 1, "description": "A model's name or alias."}},
-        "required": ["model"],
-    },
     "OllamaVersion": {"type": "object", "properties": {"version": {"type": "string"}}, "required": ["version"]},
 }
 

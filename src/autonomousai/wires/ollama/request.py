@@ -18,6 +18,7 @@ from ..request_body import decode_object
 from ..shapes import (
     ANYTHING,
     FLAG,
+    NAME,
     NUMBER,
     OBJECT,
     TEXT,
@@ -72,7 +73,7 @@ _MESSAGE: Final = object_of(
         "thinking": TEXT,
         "images": _IMAGES,
         "tool_calls": list_of(
-            object_of({"function": object_of({"name": TEXT, "arguments": OBJECT}, ("name",))}, ("function",))
+            object_of({"function": object_of({"name": NAME, "arguments": OBJECT}, ("name",))}, ("function",))
         ),
         "tool_name": TEXT,
     },
@@ -174,6 +175,12 @@ GENERATE_FIELDS: Final = FieldTable(
         ),
         *_SHARED,
     ),
+)
+
+SHOW_FIELDS: Final = FieldTable(
+    name="OllamaShowRequest",
+    says="The model of which details are wanted.",
+    rows=table_of(RequestField("model", NAME, "One of `GET /api/tags`, or an alias.", needed=True)),
 )
 
 # ---- what they become -------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from ..fields import FieldTable
 from .encoder import PING, OllamaStreamEncoder, encode_ollama_answer
 from .errors import encode_ollama_error, error_line
 from .models import MODEL_SCHEMAS, list_of_models
-from .request import CHAT_FIELDS, GENERATE_FIELDS, WIRE, read_ollama_chat, read_ollama_generate
+from .request import CHAT_FIELDS, GENERATE_FIELDS, SHOW_FIELDS, WIRE, read_ollama_chat, read_ollama_generate
 from .schemas import ANSWER_SCHEMAS
 
 _CHAT: Final = "/api/chat"
@@ -32,7 +32,7 @@ class OllamaWire(Wire):
     title = "Ollama's own API"
     paths: ClassVar[tuple[str, ...]] = (_CHAT, _GENERATE)
     fields: ClassVar[FieldTable | None] = CHAT_FIELDS
-    further_fields = (GENERATE_FIELDS,)
+    further_fields = (GENERATE_FIELDS, SHOW_FIELDS)
     further_paths = _FURTHER
     models_path = "/api/tags"
     models_schema = "OllamaModelList"
