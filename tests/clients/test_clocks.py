@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import builtins
 import re
 import socket
@@ -16,13 +17,25 @@ from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, HTTPError, StreamError, TimeoutError  # noqa: A004  the contract's own name
+from autonomousai import (
+    Anthropic,
+    AutonomousAI,
+    HTTPError,
+    OpenAICompatible,
+    StatusError,
+    StreamError,
+    TimeoutError,  # noqa: A004  the contract's own name
+)
+from autonomousai.clients import refusals
 from autonomousai.clients.options import CLIENT_CLOCKS, read_timeout
 from autonomousai.clients.prepared_request import PreparedRequest
 from autonomousai.clients.remote import ResponseStream
 from autonomousai.testing import Hang, Head, Pause, Script, ScriptedServer, Send, chunks, completion
 from autonomousai.timeouts import Clocks
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT
+from tests.conftest import Serve
+from tests.support.sockets import CHAT, ask, request
+from tests.support.sockets import HELLO as SAY
 
 pytestmark = pytest.mark.usefixtures("transport")
 
@@ -302,3 +315,30 @@ def test_what_is_no_time_is_refused(given: Any) -> None:
     """By the name of the clock, and with what is taken."""
     with pytest.raises(ValueError, match="'idle' must be a number of seconds above 0"):
         read_timeout({"idle": given}, Clocks())
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("kind", [OpenAICompatible, Anthropic, AutonomousAI])
+async def test_a_refusal_without_words_is_one(kind: Any, stream: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its status is known with its head, and its words are waited for a little while: no longer timeout has to pass first."""
+    monkeypatch.setattr(refusals, "_WORDS_S", SHORT)
+    silent = Script(Head(401), Hang())
+    async with ScriptedServer(silent) as server, kind(server.url, api_key="k", timeout={"first_token": 500}) as provider:
+        async with asyncio.timeout(30):
+            with pytest.raises(StatusError) as caught:
+                await provider.create_async_generator("llama", HELLO, stream=stream)
+
+    assert 401 == caught.value.status
+
+
+async def test_a_server_hands_on_a_refusal_without_words(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it asks its upstream over a connection that stands, without a task."""
+    monkeypatch.setattr(refusals, "_WORDS_S", SHORT)
+    scripts = Script.stream("Hello"), Script(Head(401), Hang())
+    async with ScriptedServer(*scripts) as upstream, OpenAICompatible(upstream.url, timeout={"first_token": 500}) as provider:
+        port = (await serve(provider)).port
+        async with asyncio.timeout(30):
+            answers = [await ask(port, request("POST", CHAT, {**SAY, "stream": True})) for _ in range(2)]
+
+    assert 200 == answers[0].status
+    assert 400 <= answers[1].status

@@ -31,6 +31,9 @@ _HELD: Final = 256 * 1024
 #: Bytes of a request's body up to which it is sent in one piece with its head.
 _ONE_PIECE: Final = 64 * 1024
 
+#: The first status of those that bring no answer.
+_REFUSED: Final = 300
+
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN_S: Final = 0.05
 
@@ -162,13 +165,16 @@ class ClientConnection(TimedResponse):
     # ---- for the reader of the response: see `transport.Response`
 
     async def head(self, *, alone: bool = True) -> None:
-        """Wait for the response's head, or, unless *alone*, for the first of its body as well: one wait instead of two.
+        """Wait for the response's head, or, unless *alone*, for the first of its body as well: one wait instead of two. Of a
+        refusal the head is enough: its words may not come.
 
         Raises `HttpParserError`, `OSError`, `TimeoutError` before the head.
         """
         self._wants_head = alone
         self._on_news = None
-        while not (self.parts or self._is_complete or self._error is not None or (alone and self.status)):
+        while not (self.parts or self._is_complete or self._error is not None):
+            if self.status and (alone or self.status >= _REFUSED):
+                break
             await self._news()
         if not self.status and self._error is not None:
             raise self._error
@@ -354,6 +360,13 @@ class ClientConnection(TimedResponse):
                     dispatcher.add(self)
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
+        else:
+            self._note_head()
+
+    def _note_head(self) -> None:
+        """Nothing of a body has come: wake who waits for one, if the head refuses it."""
+        if self.status >= _REFUSED:
+            self._wake()
 
     def _begin(self, data: bytes) -> None:
         """The response begins, or its head continues. One that begins with the head of the response before is read by a parser
