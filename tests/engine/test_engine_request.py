@@ -48,6 +48,21 @@ MESSAGES: list[tuple[str, Messages, Messages]] = [
     ("names are left out", [message("user", "Hi", name="Bob")], [TOLD, HI]),
     ("a refusal is its text", [HI, message("assistant", None, refusal="No."), HI], [TOLD, HI, message("assistant", "No."), HI]),
     ("an empty beginning begins nothing", [HI, message("assistant", "")], [TOLD, HI]),
+    (
+        "several of the assistant's at the end are one that is begun",
+        [HI, message("assistant", "One."), message("assistant", None), message("assistant", "Two,")],
+        [TOLD, HI, message("assistant", "One.\n\nTwo,")],
+    ),
+    (
+        "elsewhere they stay apart",
+        [message("assistant", "One."), message("assistant", "Two."), HI],
+        [TOLD, message("assistant", "One."), message("assistant", "Two."), HI],
+    ),
+    (
+        "what the assistant thought is not what it said",
+        [HI, message("assistant", [{"type": "thinking", "thinking": "Hm."}, {"type": "text", "text": "Yes."}]), HI],
+        [TOLD, HI, message("assistant", "Yes."), HI],
+    ),
 ]
 
 
@@ -73,6 +88,7 @@ REFUSED_MESSAGES = [
     ),
     (message("assistant", None, tool_calls=[CALL]), "messages[1].tool_calls", "invalid_value"),
     (message("assistant", None, function_call=CALL["function"]), "messages[1].tool_calls", "invalid_value"),
+    (message("user", [{"type": "thinking", "thinking": "Hm."}]), "messages[1].content[0]", "unsupported_parameter"),
     (message("assistant", None, audio={"id": "a"}), "messages[1].audio", "unsupported_parameter"),
     (message("critic", "Hm."), "messages[1].role", "unsupported_parameter"),
     (message("user", [{"type": "video_url", "video_url": {}}]), "messages[1].content[0]", "unsupported_parameter"),
@@ -86,6 +102,14 @@ def test_what_the_weights_cannot_take_is_a_400(refused: dict[str, Any], param: s
         engine_messages([HI, refused], None)
 
     assert (400, param, code) == (caught.value.status, caught.value.param, caught.value.code)
+
+
+def test_calls_without_results_stay_so_before_a_begun_answer() -> None:
+    """The engine would say of it that there are two messages of the assistant."""
+    with pytest.raises(StatusError, match="have no results") as caught:
+        engine_messages([HI, message("assistant", None, tool_calls=[CALL]), message("assistant", "So")], None)
+
+    assert "messages[1].tool_calls" == caught.value.param
 
 
 # ---- control tokens ---------------------------------------------------------------------------------------------------

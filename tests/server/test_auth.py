@@ -10,8 +10,10 @@ import zlib
 import pytest
 
 from autonomousai.config import Config
+from autonomousai.server import create_app
+from autonomousai.settings import KeyConfig, Secret, ServerConfig
 from autonomousai.testing import Pause, answer
-from tests.support.sockets import CHAT, HELLO, Connection, ask, request
+from tests.support.sockets import CHAT, HELLO, Connection, ask, listening, request
 
 KEY = "sk-correct-horse"
 PATHS = ["/v1/models", "/metrics", "/", "/nothing"]
@@ -132,6 +134,22 @@ async def test_without_a_right_key_nothing_is_told(serve, provider, path, header
 
     assert ((401, "invalid_api_key"), []) == (answer.told, provider.calls)
     assert KEY not in answer.body.decode()
+
+
+@pytest.mark.parametrize("given", ["Bearer ", "Bearer", "Basic dTpw", ""])
+async def test_an_authorization_without_a_key_hides_no_other(provider, given):
+    """A client without a key sends an empty one, and a proxy one of its own: the key may stand where the vendor has it. It is
+    not remembered for the next caller behind the same proxy."""
+    team = "sk-team-0123456789abcdef"
+    config = Config(server=ServerConfig(api_keys=(Secret(KEY),)), keys={"team": KeyConfig(key=Secret(team))})
+    async with listening(create_app(config, provider=provider)) as place:
+        sent = [(given, KEY), (given, team), (given, "sk-wrong"), (given, ""), ("Bearer sk-wrong", KEY)]
+        answers = [
+            await ask(place.port, request("GET", "/v1/models", authorization=header, **{"x-api-key": secret}))
+            for header, secret in sent
+        ]
+
+    assert [200, 200, 401, 401, 401] == [answer.status for answer in answers]
 
 
 async def test_two_keys_at_once_are_refused(serve):

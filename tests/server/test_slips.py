@@ -134,8 +134,8 @@ async def test_paths_of_other_servers_have_the_names_of_ours_in_metrics(port: in
 @pytest.mark.parametrize("path", ["/v1/messages", "/v1/chat/completions", "/v1/responses"])
 @pytest.mark.parametrize("stream", [False, True])
 async def test_an_upstream_is_asked_for_the_models_own_name(path: str, stream: bool) -> None:
-    """Whatever a caller calls it: an alias, or a name with `[1m]` behind it, which Claude Code takes off first, but not
-    always."""
+    """Whatever a caller calls it: an alias, a name with `[1m]` behind it, which Claude Code takes off first, but not always, or
+    with the tag that clients of Ollama put there."""
     async with ScriptedServer(Script.stream("Hi", finish="stop")) as upstream:
         config = Config(
             upstreams={"far": OpenAIConfig(f"{upstream.url}/v1")},
@@ -145,12 +145,12 @@ async def test_an_upstream_is_asked_for_the_models_own_name(path: str, stream: b
             said: Any = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9, "stream": stream}
             if path == "/v1/responses":
                 said = {"input": "Hi", "stream": stream, "store": False}
-            names = ("big", "large", "big[1m]", "large[1M]", "big[1M][1m]")
+            names = ("big", "large", "big[1m]", "large[1M]", "big[1M][1m]", "large:latest")
             answers = [await ask(place.port, request("POST", path, {**said, "model": name})) for name in names]
             refused = await ask(place.port, request("POST", path, {**said, "model": "[1m]big"}))
 
-    assert [200] * 5 + [404] == [answer.status for answer in (*answers, refused)]
-    assert ["big"] * 5 == [asked.json()["model"] for asked in upstream.requests]
+    assert [200] * 6 + [404] == [answer.status for answer in (*answers, refused)]
+    assert ["big"] * 6 == [asked.json()["model"] for asked in upstream.requests]
 
 
 @pytest.mark.parametrize("path", ["/v2/rerank", "/v1/reranking", "/reranking", "/api/v1/reranking"])

@@ -42,9 +42,7 @@ def engine_messages(messages: Messages, system: str | None, *, sees: bool = Fals
     """
     seen: list[int] | None = [] if sees else None
     told = [_told(index, message, seen) for index, message in enumerate(with_tool_calls(messages))]
-    if "tool_calls" in told[-1]:
-        problem = "have no results; send a message of the role tool for each of them"
-        raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
+    _join_end(told)
     if told == [{"role": "assistant", "content": ""}]:
         raise refusal("messages[0].content", "is empty, and there is nothing else to answer; send a message of the user")
     if len(told) > 1 and told[-1] == {"role": "assistant", "content": ""}:
@@ -52,6 +50,19 @@ def engine_messages(messages: Messages, system: str | None, *, sees: bool = Fals
     if system and not any(message["role"] == "system" for message in told):
         told.insert(0, {"role": "system", "content": system})
     return told
+
+
+def _join_end(told: Messages) -> None:
+    """Join messages of the assistant at the end, of which the engine continues one alone. Raises `StatusError` 400 for calls
+    there, which have no results."""
+    while True:
+        if "tool_calls" in told[-1]:
+            problem = "have no results; send a message of the role tool for each of them"
+            raise refusal(f"messages[{len(told) - 1}].tool_calls", problem)
+        if len(told) < 2 or not "assistant" == told[-1]["role"] == told[-2]["role"]:
+            return
+        begun = told.pop()
+        told[-1] = {**told[-1], "content": "\n\n".join(filter(None, (told[-1]["content"], begun["content"])))}
 
 
 def _told(index: int, message: Message, seen: list[int] | None) -> Message:
@@ -75,6 +86,9 @@ def _role(index: int, message: Message) -> str:
     return "system" if role == "developer" else role
 
 
+#: Parts of the assistant's in which other servers have what it thought. The weights get what it said.
+_THOUGHTS: Final = frozenset({"thinking", "redacted_thinking", "reasoning"})
+
 _NOT_TEXT: Final = {"image_url": ("see images", "unsupported_image"), "input_audio": ("hear sound", UNSUPPORTED)}
 
 
@@ -93,7 +107,7 @@ def _content(index: int, message: Message, seen: list[int] | None) -> str | list
             parts.append(image_part(f"{param}.image_url", part["image_url"], seen))
         elif kind in ("text", "refusal"):
             parts.append({"type": "text", "text": part[kind]})
-        else:
+        elif kind not in _THOUGHTS or message["role"] != "assistant":
             what, code = _NOT_TEXT.get(kind, (f"take {kind[:50]!r}", UNSUPPORTED))
             where = " in such a message" if kind == "image_url" and message["role"] != "user" else ""
             raise refusal(param, f"this model cannot {what}{where}; send text", code)

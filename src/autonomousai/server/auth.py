@@ -146,7 +146,7 @@ class AccessControl:
             if exchange.path == METRICS_PATH:
                 raise _forbidden("the metrics show all keys: send a key of server.api_keys or server.admin_keys")
             exchange.key, exchange.caller = record.name, record
-            if header is not None:
+            if header is not None and _bearer(header):  # else another header has the key
                 self._ring.remember(header, digest, record)
         elif not _is_among(digest, self._keys) and not (exchange.path == METRICS_PATH and _is_among(digest, self._admins)):
             raise _unknown("API key")
@@ -179,10 +179,16 @@ def _forbidden(why: str) -> StatusError:
 
 
 def _key(head: Mapping[bytes, bytes], others: Iterable[bytes]) -> bytes:
-    """The key in an authorization header, or without one in the first of the *others*; b"" where there is none, or more than
-    one."""
-    if (value := head.get(b"authorization")) is None:
-        bare = next((head[name] for name in others if name in head), b"")
-        return b"" if b"\n" in bare else bare.strip()
+    """The key in an authorization header. Where that has none, as one of a proxy's own or of a client without a key, it is the
+    one in the first of the *others*; b"" where there is none, or more than one."""
+    value = head.get(b"authorization", b"")
+    if (key := _bearer(value)) or b"\n" in value:
+        return key
+    bare = next((head[name] for name in others if name in head), b"")
+    return b"" if b"\n" in bare else bare.strip()
+
+
+def _bearer(value: bytes) -> bytes:
+    """The key in an authorization header of that *value*; b"" where there is none, or more than one."""
     scheme, _, rest = value.partition(b" ")
     return rest.strip() if scheme.lower() == b"bearer" and b"\n" not in value else b""
