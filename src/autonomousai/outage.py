@@ -28,7 +28,8 @@ def said_by(error: BaseException) -> str:
 
 
 class Outage:
-    """``is_on``: whether it lasts. *begins*, *ends*: what the log says of it.
+    """``is_on``: whether it lasts. *begins*, *ends*: what the log says of it. A store that can be read and not be written to
+    (a replica) is away until something was written.
 
     Example::
 
@@ -40,17 +41,19 @@ class Outage:
 
     def __init__(self, begins: str, ends: str) -> None:
         self.is_on = False
+        self._is_of_writing = False
         self._begins = begins
         self._ends = ends
 
-    def begin(self, error: BaseException) -> None:
-        """Note that the store could not be reached."""
+    def begin(self, error: BaseException, *, in_writing: bool = False) -> None:
+        """Note that the store could not be reached, or not be written to."""
+        self._is_of_writing = self._is_of_writing or in_writing
         if not self.is_on:
             self.is_on = True
             _log.warning("%s: %s", self._begins, redact(said_by(error)))
 
-    def end(self) -> None:
-        """Note that the store was reached. Costs nothing where ``is_on`` is looked at before."""
-        if self.is_on:
-            self.is_on = False
+    def end(self, *, by_reading: bool = False) -> None:
+        """Note that the store was reached, perhaps *by_reading* alone. Costs nothing where ``is_on`` is looked at before."""
+        if self.is_on and not (by_reading and self._is_of_writing):
+            self.is_on = self._is_of_writing = False
             _log.warning("%s", self._ends)

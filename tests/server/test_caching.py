@@ -339,6 +339,35 @@ async def test_a_store_that_is_away_costs_no_answer() -> None:
     assert {"error": 2} == dict(cache.counts)
 
 
+async def test_a_store_that_can_only_be_read_is_away_until_something_is_stored(caplog: pytest.LogCaptureFixture) -> None:
+    """Which is said once, however often it is read meanwhile."""
+
+    class ReadOnly(MemoryCache):
+        is_writable = False
+
+        async def set(self, key: str, data: bytes) -> None:
+            if not self.is_writable:
+                raise CacheError("it can only be read")
+            await super().set(key, data)
+
+    now = 0.0
+    store = ReadOnly(ttl_s=60, max_bytes=10_000)
+    cache = CachingProvider(ScriptedProvider(), store, now=lambda: now)
+    away = []
+    for store.is_writable in (False, False, False, True, True):
+        asked = ChatRequest("llama", HELLO["messages"], stream=True, cached_as="name")
+        async for _ in cache.stream(asked, CallOptions(answer=Answer())):
+            away.append(cache.outage.is_on)
+        await asyncio.gather(*cache._storing)
+        away.append(cache.outage.is_on)
+        now += 6.0
+
+    assert [True, False] == [each for before, each in zip([False, *away], away, strict=False) if each != before]
+    assert ["answers are neither cached nor found in the cache: it can only be read", "the cache of answers is used again"] == (
+        caplog.messages
+    )
+
+
 # ---- shared by servers
 
 

@@ -103,7 +103,7 @@ class CachingProvider(AsyncGeneratorProvider):
         except CacheError as error:
             self._failed(error)
             return None
-        self.outage.end()
+        self.outage.end(by_reading=True)
         found = None
         if data is not None:
             with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError):  # another version's: replaced
@@ -130,14 +130,15 @@ class CachingProvider(AsyncGeneratorProvider):
         try:
             await self._store.set(key, data)
         except CacheError as error:
-            self._failed(error)
+            self._failed(error, in_writing=True)
         else:
             self.counts["stored"] += 1
+            self.outage.end()
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception, *, in_writing: bool = False) -> None:
         self.counts["error"] += 1
         self._rests_until = self._now() + _REST_S
-        self.outage.begin(error)
+        self.outage.begin(error, in_writing=in_writing)
 
 
 class GeneratedOrKept:
