@@ -6,14 +6,17 @@ import asyncio
 import http.client
 import json
 import socket
+import sys
 import threading
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from anthropic import Anthropic as TheirAnthropic
+from anthropic import APIStatusError, AsyncAnthropic
 from openai import AsyncOpenAI, BadRequestError, OpenAI
 
 from autonomousai import OpenAICompatible
@@ -354,6 +357,64 @@ async def test_in_an_event_loop_what_waits_is_awaited() -> None:
             await double.aassert_cancelled()
 
         await double.aassert_nothing_open()
+
+
+async def test_faults_by_name_reach_the_clients_of_each_api() -> None:
+    """An error in the stream is one to Anthropic's client too, and an event to OpenAI's over Responses."""
+    async with scripted("error_event") as double:
+        async with AsyncAnthropic(base_url=double.url, api_key=KEY, max_retries=0) as client:
+            with pytest.raises(APIStatusError, match="scripted failure"):
+                async with client.messages.stream(model="m", max_tokens=9, messages=MESSAGES) as stream:
+                    await stream.get_final_text()
+        async with AsyncOpenAI(base_url=f"{double.url}/v1", api_key=KEY, max_retries=0) as theirs:
+            events = [event async for event in await theirs.responses.create(model="m", input="Hello", stream=True)]
+
+    assert "error" == events[-1].type
+    assert ["Hello wor", "Hello wor"] == [request.text for request in double.requests]
+
+
+def test_logs_show_no_key_of_a_query() -> None:
+    """As Google's API has it."""
+    with scripted(Script.stream("Hi")) as double:
+        with urllib.request.urlopen(f"{double.url}/v1beta/models/m:generate?key={KEY}") as answer:
+            answer.read()
+        with pytest.raises(AssertionError) as failed:
+            double.assert_requests(2)
+
+    assert "GET /v1beta/models/m:generate?key=*** -> 200" in str(failed.value)
+    assert KEY not in str(failed.value)
+
+
+def test_in_trios_event_loop_it_is_awaited_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """anyio's plugin runs a test in asyncio's loop and in trio's, which is not installed here: a stand-in runs it."""
+
+    async def run_sync(work: Callable[[], Any]) -> Any:
+        done: list[Any] = []
+        thread = threading.Thread(target=lambda: done.append(work()))
+        thread.start()
+        thread.join()
+        return done[0]
+
+    def current_trio_token() -> None:
+        if threading.current_thread() is not threading.main_thread():
+            raise RuntimeError("must be called from async context")
+
+    async def test() -> None:
+        async with scripted("stall") as double:
+            with socket.create_connection(("127.0.0.1", int(double.url.rpartition(":")[2]))) as client:
+                client.sendall(b"POST /v1/chat/completions HTTP/1.1\r\nContent-Length: 2\r\n\r\n{}")
+                client.recv(1)
+                with pytest.raises(RuntimeError, match=r"await llm\.aassert_nothing_open\(\)"):
+                    double.assert_nothing_open()
+            await double.aassert_cancelled()
+            await double.aassert_nothing_open()
+
+    trio = SimpleNamespace(
+        to_thread=SimpleNamespace(run_sync=run_sync), lowlevel=SimpleNamespace(current_trio_token=current_trio_token)
+    )
+    monkeypatch.setitem(sys.modules, "trio", trio)
+    with pytest.raises(StopIteration):
+        test().send(None)
 
 
 def test_cancelled_fails_for_an_answer_that_ended() -> None:

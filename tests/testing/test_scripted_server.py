@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from autonomousai.events import Usage
-from autonomousai.testing import FAULTS, Pause, Raw, Request, Script, ScriptedServer, chunks, completion
+from autonomousai.testing import FAULTS, Pause, Raw, Request, Script, ScriptedServer, Send, chunks, completion
+from autonomousai.testing.texts import text_of
 from tests.support.sockets import PATIENCE
 from tests.support.tls import client_context, server_context
 
@@ -373,6 +374,30 @@ async def test_every_fault_stops_cleanly_while_the_client_still_hangs(fault: str
 
             assert over is not None
             assert 0 == len(server.open)
+
+
+PATHS = {"/v1/chat/completions": b'"chat.', "/v1/messages?beta=true": b'"message', "/v1/responses": b'"response'}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_fault_by_name_speaks_the_api_of_the_path(fault: str) -> None:
+    """To a client of another API it would be an answer without a word. It says the same everywhere, and is as broken."""
+    scripts = {path: ScriptedServer(fault).take(Request("POST", path, {}, b"{}", b"", 0)) for path in PATHS}
+    bodies = {path: b"".join(step.data for step in each.steps if isinstance(step, Send)) for path, each in scripts.items()}
+    steps = {tuple(type(step) for step in each.steps if not isinstance(step, Send)) for each in scripts.values()}
+
+    assert 1 == len({text_of(body) for body in bodies.values()})
+    assert 1 == len(steps)
+    if text_of(bodies["/v1/responses"]):
+        assert all(mark in bodies[path] for path, mark in PATHS.items())
+
+
+def test_what_pytest_shows_of_a_request_holds_no_secret() -> None:
+    """Neither a header nor the query's key, nor the prompt: a failed test is read in a public log."""
+    head = b"POST /v1/x?key=sk-hidden HTTP/1.1\r\nauthorization: Bearer sk-hidden\r\n"
+    request = Request("POST", "/v1/x?key=sk-hidden&alt=sse", {"authorization": "Bearer sk-hidden"}, b"secret", head, 0)
+
+    assert "<Request POST /v1/x?alt=sse&key=*** -> no answer, still open>" == repr(request)
 
 
 async def test_a_failure_of_the_script_itself_is_heard_of() -> None:

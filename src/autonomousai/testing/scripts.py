@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any
 
+from .apis import APIS, ApiName, api_of
 from .completions import chunks, completion, event
 from .messages import message, message_events
 from .responses import response, response_events
@@ -13,7 +15,11 @@ from .steps import JSON, SSE, Close, Hang, Head, Pause, Raw, Reset, Send, Step
 
 
 class Script:
-    """How one request is answered: steps, played in order. The class methods are the answers and faults by name."""
+    """How one request is answered: steps, played in order. The class methods are the answers and faults by name.
+
+    ``api``: the API that a fault speaks, ``"chat"``, ``"messages"`` or ``"responses"``. A name of `FAULTS` that is played
+    speaks that of the request's path.
+    """
 
     def __init__(self, *steps: Step) -> None:
         self.steps = steps
@@ -107,9 +113,9 @@ class Script:
         return cls(Reset())
 
     @classmethod
-    def reset_after_headers(cls, *deltas: str) -> Script:
+    def reset_after_headers(cls, *deltas: str, api: ApiName = "chat") -> Script:
         """The head and perhaps some text, then a reset."""
-        return cls._open(*deltas).then(Reset())
+        return cls._open(*deltas, api=api).then(Reset())
 
     @classmethod
     def hang_up(cls) -> Script:
@@ -128,36 +134,38 @@ class Script:
         return cls(Head(), pause, body) if head_first else cls(pause, Head(), body)
 
     @classmethod
-    def cut(cls, *deltas: str, terminator: bool = False) -> Script:
+    def cut(cls, *deltas: str, terminator: bool = False, api: ApiName = "chat") -> Script:
         """Some text, and the body ends without a finish reason or ``[DONE]``.
 
         ``terminator=False``: the connection is closed in the middle of a chunked body; True: the chunked body ends in good
         order, so that only the missing evidence betrays the cut.
         """
-        opened = cls._open(*deltas)
+        opened = cls._open(*deltas, api=api)
         return opened if terminator else opened.then(Close())
 
     @classmethod
-    def stall(cls, *deltas: str) -> Script:
+    def stall(cls, *deltas: str, api: ApiName = "chat") -> Script:
         """Some text, then silence on an open connection."""
-        return cls._open(*deltas).then(Hang())
+        return cls._open(*deltas, api=api).then(Hang())
 
     @classmethod
-    def malformed_event(cls, *deltas: str, malformed: bytes = b'data: {"choices":[{"delta":{"content": \n\n') -> Script:
+    def malformed_event(cls, *deltas: str, malformed: bytes | None = None, api: ApiName = "chat") -> Script:
         """Some text, an event that cannot be read, then the rest of a whole answer: who skips it has lost something."""
-        rest = chunks("lost", finish="stop")
-        return cls._open(*deltas).then(Send(malformed), Send(rest))
+        spoken = APIS[api]
+        broken = spoken.malformed if malformed is None else malformed
+        return cls._open(*deltas, api=api).then(Send(broken), Send(spoken.stream("lost")))
 
     @classmethod
-    def missing_done(cls, *deltas: str, finish: str | None = "stop") -> Script:
-        """A finish reason, then the body ends in good order without ``[DONE]``."""
-        return cls.stream(*deltas, finish=finish, done=False)
+    def missing_done(cls, *deltas: str, api: ApiName = "chat", **end: Any) -> Script:
+        """A finish reason, then the body ends in good order without ``[DONE]``, ``message_stop`` or ``response.completed``."""
+        return cls.body(APIS[api].unsaid(*deltas, **end))
 
     @classmethod
-    def error_event(cls, *deltas: str, error: Any = None, done: bool = False) -> Script:
+    def error_event(cls, *deltas: str, error: Any = None, done: bool = False, api: ApiName = "chat") -> Script:
         """Some text, then an event with an error object; ``done=True`` adds a ``[DONE]`` that proves nothing."""
-        payload = error or {"error": {"message": "scripted failure", "type": "server_error", "param": None, "code": "scripted"}}
-        return cls._open(*deltas).then(Send(event(payload)), Send(event("[DONE]") if done else b""))
+        spoken = APIS[api]
+        told = spoken.event(error or spoken.error)
+        return cls._open(*deltas, api=api).then(Send(told), Send(event("[DONE]") if done else b""))
 
     @classmethod
     def split(cls, *deltas: str, at: Iterable[int], **end: Any) -> Script:
@@ -165,24 +173,26 @@ class Script:
         return cls.body(chunks(*deltas, **end), at=at)
 
     @classmethod
-    def trickle(cls, *deltas: str, **end: Any) -> Script:
+    def trickle(cls, *deltas: str, api: ApiName = "chat", **end: Any) -> Script:
         """A whole answer, a write for each byte."""
-        return cls.body(chunks(*deltas, **end), every=1)
+        return cls.body(APIS[api].stream(*deltas, **end), every=1)
 
     @classmethod
-    def lingering(cls, *deltas: str, **end: Any) -> Script:
+    def lingering(cls, *deltas: str, api: ApiName = "chat", **end: Any) -> Script:
         """A whole answer with ``[DONE]``, after which the body does not end and the connection stays open."""
-        return cls.stream(*deltas, **end).then(Hang())
+        return cls.body(APIS[api].stream(*deltas, **end)).then(Hang())
 
     @classmethod
-    def lingering_without_done(cls, *deltas: str) -> Script:
+    def lingering_without_done(cls, *deltas: str, api: ApiName = "chat") -> Script:
         """A finish reason, then nothing: no ``[DONE]``, no end of the body."""
-        return cls.missing_done(*deltas).then(Hang())
+        return cls.missing_done(*deltas, api=api).then(Hang())
 
     @classmethod
-    def wrong_content_type(cls, *deltas: str, content_type: str | None = "application/x-garbage; charset=none") -> Script:
+    def wrong_content_type(
+        cls, *deltas: str, content_type: str | None = "application/x-garbage; charset=none", api: ApiName = "chat"
+    ) -> Script:
         """A whole streamed answer under a content type that is none."""
-        return cls.body(chunks(*deltas), content_type=content_type)
+        return cls.body(APIS[api].stream(*deltas), content_type=content_type)
 
     @classmethod
     def html(cls, status: int = 200) -> Script:
@@ -195,46 +205,53 @@ class Script:
         return cls(Raw(b"\x16\x03\x01 this is not HTTP\r\n\r\n"), Close())
 
     @classmethod
-    def cut_document(cls, text: str) -> Script:
+    def cut_document(cls, text: str, *, api: ApiName = "chat") -> Script:
         """A JSON answer that ends before its Content-Length."""
-        body = completion(text)
+        body = APIS[api].document(text)
         return cls(Head(content_type=JSON, length=len(body)), Send(body[: len(body) // 2]), Close())
 
     @classmethod
-    def _open(cls, *deltas: str) -> Script:
+    def _open(cls, *deltas: str, api: ApiName = "chat") -> Script:
         """The head and some text of an answer that has not ended."""
-        return cls(Head(), Send(chunks(*deltas, finish=None, done=False)))
+        return cls(Head(), Send(APIS[api].begun(*deltas)))
 
 
-#: Every fault that needs no arguments, by name: for tests over all of them, and for ``server.play("cut")``.
-FAULTS: dict[str, Callable[[], Script]] = {
-    "bad_request": lambda: Script.status(400),
-    "unauthorized": lambda: Script.status(401),
-    "not_found": lambda: Script.status(404),
-    "rate_limited": lambda: Script.status(429, retry_after=1),
-    "server_error": lambda: Script.status(500),
-    "overloaded": lambda: Script.status(503, retry_after=1),
-    "reset_before_headers": Script.reset_before_headers,
-    "reset_after_headers": Script.reset_after_headers,
-    "reset_after_text": lambda: Script.reset_after_headers("Hello", " wor"),
-    "hang_up": Script.hang_up,
-    "silence": Script.silence,
-    "cut": lambda: Script.cut("Hello", " wor"),
-    "cut_with_terminator": lambda: Script.cut("Hello", " wor", terminator=True),
-    "empty_stream": lambda: Script.body(b""),
-    "stall": lambda: Script.stall("Hello", " wor"),
-    "stall_before_text": Script.stall,
-    "malformed_event": lambda: Script.malformed_event("Hello", " wor"),
-    "missing_done": lambda: Script.missing_done("Hello", " world"),
-    "error_event": lambda: Script.error_event("Hello", " wor"),
-    "error_event_first": Script.error_event,
-    "trickle": lambda: Script.trickle("Hello", " world"),
-    "lingering": lambda: Script.lingering("Hello", " world"),
-    "lingering_without_done": lambda: Script.lingering_without_done("Hello", " world"),
-    "wrong_content_type": lambda: Script.wrong_content_type("Hello", " world"),
-    "document": lambda: Script.document("Hello world"),
-    "cut_document": lambda: Script.cut_document("Hello world"),
-    "html": Script.html,
-    "html_502": lambda: Script.html(502),
-    "not_http": Script.not_http,
+#: Every fault that needs no arguments, by name, in each API.
+_NAMED: dict[str, Callable[[ApiName], Script]] = {
+    "bad_request": lambda _: Script.status(400),
+    "unauthorized": lambda _: Script.status(401),
+    "not_found": lambda _: Script.status(404),
+    "rate_limited": lambda _: Script.status(429, retry_after=1),
+    "server_error": lambda _: Script.status(500),
+    "overloaded": lambda _: Script.status(503, retry_after=1),
+    "reset_before_headers": lambda _: Script.reset_before_headers(),
+    "reset_after_headers": lambda api: Script.reset_after_headers(api=api),
+    "reset_after_text": lambda api: Script.reset_after_headers("Hello", " wor", api=api),
+    "hang_up": lambda _: Script.hang_up(),
+    "silence": lambda _: Script.silence(),
+    "cut": lambda api: Script.cut("Hello", " wor", api=api),
+    "cut_with_terminator": lambda api: Script.cut("Hello", " wor", terminator=True, api=api),
+    "empty_stream": lambda _: Script.body(b""),
+    "stall": lambda api: Script.stall("Hello", " wor", api=api),
+    "stall_before_text": lambda api: Script.stall(api=api),
+    "malformed_event": lambda api: Script.malformed_event("Hello", " wor", api=api),
+    "missing_done": lambda api: Script.missing_done("Hello", " world", api=api),
+    "error_event": lambda api: Script.error_event("Hello", " wor", api=api),
+    "error_event_first": lambda api: Script.error_event(api=api),
+    "trickle": lambda api: Script.trickle("Hello", " world", api=api),
+    "lingering": lambda api: Script.lingering("Hello", " world", api=api),
+    "lingering_without_done": lambda api: Script.lingering_without_done("Hello", " world", api=api),
+    "wrong_content_type": lambda api: Script.wrong_content_type("Hello", " world", api=api),
+    "document": lambda api: Script._document(APIS[api].document("Hello world")),
+    "cut_document": lambda api: Script.cut_document("Hello world", api=api),
+    "html": lambda _: Script.html(),
+    "html_502": lambda _: Script.html(502),
+    "not_http": lambda _: Script.not_http(),
 }
+#: The same over chat completions: for tests over all of them, and for ``server.play("cut")``.
+FAULTS: dict[str, Callable[[], Script]] = {name: partial(make, "chat") for name, make in _NAMED.items()}
+
+
+def named(name: str, target: str) -> Script:
+    """Return the fault of that *name* as the API of a request's *target* has it."""
+    return _NAMED[name](api_of(target))

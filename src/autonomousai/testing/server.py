@@ -19,7 +19,8 @@ from types import TracebackType
 from typing import Any, Literal, Self, cast
 
 from .documents import usual_answer
-from .scripts import FAULTS, Script
+from .recordings.scrubbing import Scrubber
+from .scripts import FAULTS, Script, named
 from .texts import text_of
 
 End = Literal["finished", "left", "closed", "reset", "stopped"]
@@ -31,9 +32,9 @@ _STATUS = re.compile(rb"HTTP/1\.[01] (\d{3}) ")
 _LENGTH = re.compile(rb"^content-length: *(\d+)\r\n", re.IGNORECASE | re.MULTILINE)
 
 
-@dataclass
+@dataclass(repr=False)
 class Request:
-    """One request as it came in, and how its answer ended.
+    """One request as it came in, and how its answer ended. Its ``repr``, which pytest shows, holds no header and no body.
 
     ``headers``: names in lower case, repeated ones joined by a comma; ``head``: the bytes of the request line and headers.
     ``connection``: which connection it came on, counted from 0. ``sent``: bytes of the answer's body written so far;
@@ -64,6 +65,14 @@ class Request:
         """Whether the connection ends with the answer (RFC 9112, section 9.3)."""
         wishes = self.headers.get("connection", "").lower()
         return "close" in wishes or (self.is_of_http_1_0 and "keep-alive" not in wishes)
+
+    def __repr__(self) -> str:
+        return f"<Request {self.method} {self.shown_path} -> {self.status or 'no answer'}, {self.end or 'still open'}>"
+
+    @property
+    def shown_path(self) -> str:
+        """The path as it may be shown: without the keys of its query."""
+        return Scrubber().path(self.path) if "?" in self.path else self.path
 
     @property
     def left(self) -> bool:
@@ -301,7 +310,7 @@ class ScriptedServer:
         """
         queue = self._queues.setdefault(path, deque())
         for script in scripts:
-            queue.append(script if callable(script) else _script(script))
+            queue.append(script if callable(script) else _checked(script))
 
     @property
     def port(self) -> int:
@@ -360,7 +369,8 @@ class ScriptedServer:
         if queue := self._queues.get(key):
             self._last[key] = queue.popleft()
         play = self._last.get(key, _hello)
-        return _script(play(request) if callable(play) else play)
+        chosen = _checked(play(request) if callable(play) else play)
+        return named(chosen, request.path) if isinstance(chosen, str) else chosen
 
     def changed(self) -> None:
         """Wake those who wait for a request, or for a connection's end."""
@@ -380,14 +390,14 @@ class ScriptedServer:
         return connection
 
 
-def _script(given: object) -> Script:
-    """Return the script that was *given*, or named. Raises `ValueError` for an unknown name, `TypeError` for anything else."""
+def _checked(given: object) -> Script | str:
+    """Return *given*, a script or the name of one. Raises `ValueError` for an unknown name, `TypeError` for anything else."""
     if isinstance(given, Script):
         return given
     if isinstance(given, str):
         if given not in FAULTS:
             raise ValueError(f"no fault is called {given!r}; Script.stream({given!r}) says it; there are: {', '.join(FAULTS)}")
-        return FAULTS[given]()
+        return given
     if isinstance(given, Coroutine):
         given.close()
         raise TypeError("a function that chooses the script is called where nothing can be awaited: write it without async")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import TimeoutError as FutureTimeoutError
+from functools import partial
 from typing import Any, TypeVar
 
 from ..server import Request, ScriptedServer
@@ -62,7 +64,7 @@ class Assertions(ABC):
     async def aassert_nothing_open(self, *, idle_ok: bool = False, timeout: float = _MOMENT) -> None:
         """See `assert_nothing_open`."""
         __tracebackhide__ = True
-        await asyncio.to_thread(self.assert_nothing_open, idle_ok=idle_ok, timeout=timeout)
+        await in_thread(partial(self.assert_nothing_open, idle_ok=idle_ok, timeout=timeout))
 
     def assert_cancelled(self, number: int = -1, *, timeout: float = _MOMENT) -> Request:
         """The client closed the connection before the answer of request *number* had ended, so that no token more is made."""
@@ -71,7 +73,8 @@ class Assertions(ABC):
         if not self._comes_true(request.over, timeout, "assert_cancelled") or not request.left:
             how = "is still being answered" if request.end is None else f"ended otherwise: {request.end}"
             raise AssertionError(
-                f"request {number} ({request.method} {request.path}) was not cancelled, it {how}; {request.sent} bytes sent\n"
+                f"request {number} ({request.method} {request.shown_path}) was not cancelled, it {how}; "
+                f"{request.sent} bytes sent\n"
                 "leaving the loop is not enough everywhere: close the stream (`with stream:`, `await stream.close()`); and an "
                 f"answer that ends before the client can leave cannot be cancelled: play one that stalls\n{self.log()}"
             )
@@ -80,7 +83,7 @@ class Assertions(ABC):
     async def aassert_cancelled(self, number: int = -1, *, timeout: float = _MOMENT) -> Request:
         """See `assert_cancelled`."""
         __tracebackhide__ = True
-        return await asyncio.to_thread(self.assert_cancelled, number, timeout=timeout)
+        return await in_thread(partial(self.assert_cancelled, number, timeout=timeout))
 
     def assert_requests(self, times: int) -> None:
         """So many requests came, retries counted."""
@@ -91,7 +94,7 @@ class Assertions(ABC):
     def assert_retried_at_most(self, times: int) -> None:
         """No request was sent more than *times* times again: of those with the same method, path and body."""
         __tracebackhide__ = True
-        sent = Counter((request.method, request.path, request.body) for request in self.requests)
+        sent = Counter((request.method, request.shown_path, request.body) for request in self.requests)
         worst, count = max(sent.items(), key=lambda item: item[1], default=(("", "", b""), 1))
         if count - 1 > times:
             raise AssertionError(
@@ -115,7 +118,7 @@ class Assertions(ABC):
         for request in among:
             if not (wrong := _wrong(request, path, headers or {}, fields)):
                 return request
-            missed.append(f"{request.method} {request.path}: {'; '.join(wrong)}")
+            missed.append(f"{request.method} {request.shown_path}: {'; '.join(wrong)}")
         raise AssertionError("no request was sent like that\n  " + "\n  ".join(missed or ["no request came at all"]))
 
     def assert_text(self, text: str, number: int = -1) -> None:
@@ -141,12 +144,8 @@ class Assertions(ABC):
     def _comes_true(self, work: Callable[[], Coroutine[Any, Any, Any]], timeout: float, name: str) -> bool:
         """Wait for *work* in the server's thread. In a running event loop no one may block: only a look is taken."""
         __tracebackhide__ = True
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            in_loop = False
-        else:
-            in_loop, timeout = True, min(timeout, 0.05)
+        if in_loop := _runs_loop():
+            timeout = min(timeout, 0.05)
         try:
             self.run(work, timeout)
         except FutureTimeoutError:
@@ -158,6 +157,33 @@ class Assertions(ABC):
         return True
 
 
+async def in_thread(work: Callable[[], T]) -> T:
+    """Run blocking *work* in a thread of the event loop that runs here, asyncio's or trio's, and return its result."""
+    if _runs_asyncio():
+        return await asyncio.to_thread(work)
+    result: T = await sys.modules["trio"].to_thread.run_sync(work)  # as anyio's tests do, too
+    return result
+
+
+def _runs_loop() -> bool:
+    """Return whether an event loop runs in this thread, that may not be blocked."""
+    if _runs_asyncio() or "trio" not in sys.modules:
+        return _runs_asyncio()
+    try:
+        sys.modules["trio"].lowlevel.current_trio_token()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _runs_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 def _is_busy(connection: Any) -> bool:
     return connection.request is not None and connection.request.end is None
 
@@ -166,7 +192,7 @@ def _doing(connection: Any) -> str:
     request = connection.request
     if request is None:
         return "without a request"
-    what = f"{request.method} {request.path}"
+    what = f"{request.method} {request.shown_path}"
     return f"idle since {what}" if request.end else f"{what} is being answered, {request.sent} bytes were sent"
 
 

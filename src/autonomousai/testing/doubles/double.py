@@ -6,6 +6,7 @@ import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -14,7 +15,7 @@ from ..recordings.forward import Forward, LiveUpstream
 from ..recordings.tape import Tape
 from ..scripts import Script
 from ..server import Play, Request, ScriptedServer
-from .assertions import Assertions
+from .assertions import Assertions, in_thread
 
 T = TypeVar("T")
 
@@ -90,7 +91,7 @@ class Double(Assertions):
         lines = [f"the server at {self.url} had {len(self.requests)} requests:"]
         strikes = {strike.number: strike for strike in self.chaos.strikes}
         for number, request in enumerate(list(self.requests)):
-            told = f"  {number}. {request.method} {request.path} -> {request.status or 'no answer'}, "
+            told = f"  {number}. {request.method} {request.shown_path} -> {request.status or 'no answer'}, "
             told += f"{request.sent} bytes, {request.end or 'still open'}"
             lines.append(told + (f"; chaos: {strikes[number]}" if number in strikes else ""))
         if self.chaos.seed is not None:
@@ -130,7 +131,7 @@ class Double(Assertions):
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        await asyncio.to_thread(self._finish, exc)
+        await in_thread(partial(self._finish, exc))
 
     def _finish(self, exc: BaseException | None) -> None:
         """Stop, and write what was recorded, unless the block failed."""

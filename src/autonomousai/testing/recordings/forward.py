@@ -84,7 +84,7 @@ class Forward:
         try:
             response = await self._upstream.send(self._request)
         except ProviderError as error:
-            self._upstream.failures.append(f"{self._request.method} {self._request.path}: {error}")
+            self._upstream.failures.append(f"{self._request.method} {self._request.shown_path}: {error}")
             await self._refuse(line, str(error))
             return
         try:
@@ -98,7 +98,7 @@ class Forward:
             await line.end()
         except HTTPError as error:
             self._end("closed")
-            self._upstream.failures.append(f"{self._request.method} {self._request.path} broke off: {error}")
+            self._upstream.failures.append(f"{self._request.method} {self._request.shown_path} broke off: {error}")
             line.close()
         finally:
             self._end("left")
