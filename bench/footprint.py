@@ -68,10 +68,10 @@ class Footprint(NamedTuple):
 LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 96, 17),
     "client AutonomousAI": Footprint(20, 92, 21),
-    "server burst": Footprint(32, 95, 29),
-    "server paced": Footprint(42, 208, 43),
-    "server paced, usage": Footprint(42, 209, 43),
-    "server resumable": Footprint(48, 258, 51),
+    "server burst": Footprint(32, 91, 27),
+    "server paced": Footprint(42, 203, 42),
+    "server paced, usage": Footprint(42, 204, 42),
+    "server resumable": Footprint(48, 257, 51),
 }
 
 

@@ -5,6 +5,7 @@ Its reader owns it and hands it down; see `CallOptions.answer`. So the text of a
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from .events import (
@@ -112,9 +113,10 @@ class Answer:
         self._texts: list[str] = []
         #: How many of the texts, from the first, are folded; and the lengths of the pieces that were folded last.
         self._blocks = 0
-        self._folded: list[int] = []
-        self._thoughts: list[str] = []
-        self._refusals: list[str] = []
+        self._folded: Sequence[int] = ()
+        #: Lists from the first one on: most answers have none.
+        self._thoughts: list[str] | None = None
+        self._refusals: list[str] | None = None
 
     def clear(self) -> None:
         """Empty it: another answer comes in place of this one. The report stays."""
@@ -157,6 +159,8 @@ class Answer:
             if type(event) is str:
                 texts.append(event)
             elif type(event) is Reasoning:
+                if self._thoughts is None:
+                    self._thoughts = []
                 self._thoughts.append(event.text)
                 self.deltas += 1
             elif type(event) is Started:
@@ -167,6 +171,8 @@ class Answer:
                 self.calls.append(event)
                 self.deltas += 1
             elif type(event) is Refusal:
+                if self._refusals is None:
+                    self._refusals = []
                 self._refusals.append(event.text)
                 self.deltas += 1
             elif type(event) is ChoiceEvent:
@@ -211,18 +217,18 @@ class Answer:
     def _words(self) -> int:
         size = sum(map(len, self._texts))
         if self._thoughts or self._refusals:
-            size += sum(map(len, (*self._thoughts, *self._refusals)))
+            size += sum(map(len, (*(self._thoughts or ()), *(self._refusals or ()))))
         return size
 
     @property
     def reasoning(self) -> str:
         """Return the reasoning so far."""
-        return "".join(self._thoughts)
+        return "".join(self._thoughts or ())
 
     @property
     def refusal(self) -> str:
         """Return the refusal so far."""
-        return "".join(self._refusals)
+        return "".join(self._refusals or ())
 
     @property
     def tool_calls(self) -> ToolCalls | None:

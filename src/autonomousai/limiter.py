@@ -219,14 +219,20 @@ class RequestLimiter:
 
     def try_enter(self) -> bool:
         """Come inside and take a place, where that needs no waiting: both are given back by `leave`. False elsewhere."""
-        if self.inside >= self._most or not self._seats.try_acquire():
+        seats = self._seats
+        if self.inside >= self._most or seats._line or not seats._free:
             return False
+        seats._free -= 1
         self.inside += 1
         return True
 
     def leave(self) -> None:
         """Give back what `try_enter` took."""
-        self._seats.release()
+        seats = self._seats
+        if seats._line:
+            seats.release()
+        else:
+            seats._free += 1
         self.inside = inside = self.inside - 1
         if not inside and self._emptied is not None:
             self._emptied.set()

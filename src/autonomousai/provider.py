@@ -133,7 +133,7 @@ class AsyncGeneratorProvider(ABC):  # noqa: B024  one of two methods is to be ov
         ).batches()
 
     def launch(
-        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, others: bool = False
     ) -> SentRequest | None:
         """Send *request* now, and return what its answer is read from, where that needs no waiting. *on_news* is called once,
         when something of the answer is there. None elsewhere, which is the default: nothing was sent, and `stream` does what is

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from autonomousai.gateway.breaker import Breaker, RetryBudget
+from autonomousai.gateway.upstream import Upstream
+from autonomousai.testing import ScriptedProvider
 
 
 class HandClock:
@@ -239,3 +241,18 @@ def test_the_budget_is_a_share_of_the_successes() -> None:
     spent += [budget.spend(), budget.spend()]
 
     assert [True, True, False, True, False] == spent
+
+
+def test_an_upstream_that_answers_can_be_asked_again() -> None:
+    """Each answer earns a share of a retry, up to what there was at first."""
+    upstream = Upstream("there", ScriptedProvider())
+    upstream.budget = RetryBudget(share=0.5, reserve=2)
+    spent = []
+    for answers in (5, 1, 2, 9):
+        spent.append([upstream.budget.spend() for _ in range(3)])
+        for _ in range(answers):
+            upstream.breaker.enter()
+            upstream.succeed()
+
+    assert [[True, True, False], [True, True, False], [False, False, False], [True, False, False]] == spent
+    assert 0 == upstream.breaker.running

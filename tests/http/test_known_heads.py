@@ -160,5 +160,28 @@ async def test_the_head_of_a_document_is_written_the_same(
         return wire.text, wire.closed
 
     short = await written()
-    monkeypatch.setattr(RequestResponseCycle, "_usual_head", lambda self, size, kind: b"")
+    monkeypatch.setattr(RequestResponseCycle, "_usual_response", lambda self, body, kind: b"")
     assert await written() == short
+
+
+class RespondingTwice(Responding):
+    """One that answers again."""
+
+    async def handle(self, exchange: Exchange) -> None:
+        await super().handle(exchange)
+        exchange.respond(200, b"[]")
+
+
+async def test_a_request_is_answered_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A second answer would be taken for that to the next request; it is a bug, and logged as one."""
+    app: Any = RespondingTwice([])
+    connection, wire, connections = connect(echo)
+    connection._app = app
+    connection.data_received(request(STARTS[0], USUAL, b"{}", 0))
+    await settle(connections)
+    connection.connection_lost(None)
+
+    assert isinstance(wire, Wire)
+    assert 1 == wire.text.count(b"HTTP/1.1 200")
+    assert wire.text.endswith(b"{}")
+    assert "RuntimeError" in caplog.text

@@ -12,7 +12,9 @@ import pytest
 
 from autonomousai.config import parse_config
 from autonomousai.gateway.gateway import Gateway
-from autonomousai.http.server.exchange import Exchange
+from autonomousai.http.server.cycle import RequestResponseCycle
+from autonomousai.http.server.exchange import Exchange, Handle
+from autonomousai.http.server.protocol import HTTPProtocol
 from autonomousai.http.sweep import Sweep
 from autonomousai.server import App, create_app
 from tests.support.raw import RawConnection, RawServer, answering
@@ -43,29 +45,19 @@ class Tasks:
     def __init__(self, app: App, monkeypatch: pytest.MonkeyPatch) -> None:
         self.begun = self.handed_over = 0
         self.handed = asyncio.Event()
-        handle, launch = app.handle, app.launch
+        handle, hand_over = app.handle, HTTPProtocol.hand_over
 
         async def counted(exchange: Exchange) -> None:
             self.begun += 1
             await handle(exchange)
 
-        def launched(exchange: Exchange) -> bool:
-            hand_over = exchange.hand_over
-
-            class Counting(type(exchange)):  # type: ignore[misc]
-                __slots__ = ()
-
-                def hand_over(self, handle: Any) -> None:
-                    tasks.handed_over += 1
-                    tasks.handed.set()
-                    hand_over(handle)
-
-            tasks = self
-            exchange.__class__ = Counting
-            return launch(exchange)
+        def handed(protocol: HTTPProtocol, cycle: RequestResponseCycle, handle: Handle) -> None:
+            self.handed_over += 1
+            self.handed.set()
+            hand_over(protocol, cycle, handle)
 
         monkeypatch.setattr(app, "handle", counted)
-        monkeypatch.setattr(app, "launch", launched)
+        monkeypatch.setattr(HTTPProtocol, "hand_over", handed)
 
 
 def never_silent(app: App) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from autonomousai.errors import InvalidMessagesError, StatusError
 from autonomousai.request import CALL_OPTIONS, ChatRequest
 from autonomousai.wires.openai_chat.request import CHAT, echo_of, read_chat_request
-from autonomousai.wires.request_body import write_chat_request
+from autonomousai.wires.request_body import encode_request, write_chat_request
 
 HELLO = [{"role": "user", "content": "Hello 日本"}]
 TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object"}, "strict": True}}
@@ -448,6 +448,29 @@ def test_writes_a_request() -> None:
     expected = {"model": "llama", "messages": HELLO, "stream": False, "temperature": 0, "top_k": 4}
     assert expected == json.loads(written)
     assert "日本".encode() in written
+
+
+@given(
+    st.text(), st.lists(st.fixed_dictionaries({"role": st.sampled_from(["user", "system"]), "content": st.text()}), max_size=3)
+)
+def test_a_usual_request_is_written_like_any(model: str, messages: list[dict[str, Any]]) -> None:
+    """Byte for byte, although its members are not written one by one."""
+    options = {"stream_options": {"include_usage": True}}
+
+    assert write_chat_request(model, messages, True, {}) == encode_request(
+        {"model": model, "messages": messages, "stream": True, **options}
+    )
+
+
+@pytest.mark.parametrize(
+    ("model", "messages", "field"),
+    [("\ud800", HELLO, "model"), ("llama", [{"role": "user", "content": "\ud800"}], "messages"), ("m", [object()], "messages")],
+    ids=["a name", "a text", "no message"],
+)
+def test_names_what_of_a_usual_request_cannot_be_written(model: str, messages: list[Any], field: str) -> None:
+    """As of any other one."""
+    with pytest.raises(ValueError, match=f"the request field '{field}'"):
+        write_chat_request(model, messages, True, {})
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_options": None}, {"stream_options": {"include_usage": False}}])

@@ -72,6 +72,18 @@ def test_a_short_stream_reads_like_any(chunks: list[Json], end: list[Json]) -> N
     assert short is None or short == read_long(data)
 
 
+@pytest.mark.parametrize("byte", [b"\r", b"\n", b"\r\n", b" ", b'"'], ids=repr)
+def test_a_byte_more_at_any_place_reads_like_any(byte: bytes) -> None:
+    """A line may end there, also where it is between the values of a chunk that is known."""
+    usual = sse(ROLE, text("a"), text("b"), VLLM, usage(), DONE)
+    assert read_short_stream(usual) is not None  # so that its chunks are known
+    read = [usual[:place] + byte + usual[place:] for place in range(len(usual) + 1)]
+
+    shorts = [(data, short) for data in read if (short := read_short_stream(data)) is not None]
+
+    assert [(data, read_long(data)) for data, _ in shorts] == shorts
+
+
 @given(st.lists(st.sampled_from(PIECES), max_size=8))
 @example([sse(text("a")).rstrip() + b" " + sse(text("b"))[6:], b'data: {"x":[{}\n\ndata: ,{}]}\n\n', sse(FINISH), sse(DONE)])
 def test_any_bytes_read_like_any(pieces: list[bytes]) -> None:
@@ -199,8 +211,8 @@ def test_a_short_answer_is_written_like_any(chunks: list[Json], end: list[Json])
     events = read_long(sse(*chunks, *end, DONE))
     if events is None:
         return
+    short = write_short_answer(events, HEAD, {"length": 1})
     asked: dict[str, Any] = {"id": HEAD.id, "created": HEAD.created, "model": HEAD.model, "extension": {"length": 1}}
-    short = write_short_answer(events, **asked)
 
     assert short is None or short == encode_completion(events, **asked)
 
@@ -216,9 +228,8 @@ def test_a_short_stream_is_written_like_any(chunks: list[Json], end: list[Json],
     events = read_long(sse(*chunks, *end, DONE))
     if events is None:
         return
-    asked: dict[str, Any] = {"id": HEAD.id, "created": HEAD.created, "model": HEAD.model, "include_usage": include_usage}
-    short = write_short_stream(events, **asked, extension={"length": 1})
-    encoder = ChatStreamEncoder(**asked)
+    short = write_short_stream(events, AnswerHead(HEAD.id, HEAD.created, HEAD.model, include_usage), {"length": 1})
+    encoder = ChatStreamEncoder(id=HEAD.id, created=HEAD.created, model=HEAD.model, include_usage=include_usage)
 
     assert short is None or short == encoder.write(events) + encoder.end(events[-1], extension={"length": 1})
 
@@ -229,10 +240,10 @@ def test_what_servers_send_is_written_at_once(more: Json, end: list[Json]) -> No
     """The streams that most servers send take the short road, and what is more than text does not."""
     events = read_long(sse(ROLE | more, text("a") | more, *(each | more for each in end), DONE))
     assert events is not None
-    asked: dict[str, Any] = {"id": "c", "created": 1, "model": "m", "include_usage": True, "extension": None}
+    head = AnswerHead("c", 1, "m", True)
 
-    assert write_short_stream(events, **asked) is not None
-    assert write_short_stream([events[0], Reasoning("b"), *events[1:]], **asked) is None
+    assert write_short_stream(events, head, None) is not None
+    assert write_short_stream([events[0], Reasoning("b"), *events[1:]], head, None) is None
 
 
 def test_a_text_with_members_that_every_chunk_repeats_is_short() -> None:
@@ -240,8 +251,8 @@ def test_a_text_with_members_that_every_chunk_repeats_is_short() -> None:
     events = read_long(sse(text("a", system_fingerprint="fp"), VLLM, DONE))
 
     assert events is not None
-    assert write_short_answer(events, id="c", created=1, model="m", extension=None) is not None
-    assert write_short_answer([events[0], Reasoning("b"), *events[1:]], id="c", created=1, model="m", extension=None) is None
+    assert write_short_answer(events, HEAD, None) is not None
+    assert write_short_answer([events[0], Reasoning("b"), *events[1:]], HEAD, None) is None
     assert isinstance(events[0], Started)
     assert json.loads(OPENAI_CHAT.encode_answer(events, HEAD))["choices"][0]["stop_reason"] is None
 

@@ -164,7 +164,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         return ResponseStream(self._pool, exchange, options.answer)
 
     def launch(
-        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, others: bool = False
     ) -> RemoteRequest | None:
         """See `AsyncGeneratorProvider.launch`: a stream, asked for in the usual form."""
         messages, original = request.messages, _original(request)
@@ -175,7 +175,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
         body = write_messages_request(request, name, max_tokens=self._max_tokens, stream=True)
         adaptations = self._adaptations if original is None else self._own_adaptations
-        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others=others)
+        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others)
 
     def _launch_template(self) -> LaunchTemplate:
         clocks = self._options.clocks

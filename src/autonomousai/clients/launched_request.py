@@ -54,26 +54,47 @@ class LaunchTemplate(msgspec.Struct, frozen=True):
 
 
 class RemoteRequest(msgspec.Struct, eq=False):
-    """A `SentRequest`: the *request*, sent over a *connection* of the *pool*. ``reader``: makes the stream of its answer."""
+    """A `SentRequest`: a request with the *body*, sent over a *connection* of the *pool*. The other members are those of
+    `PreparedRequest`, which only an answer needs that is read as a stream."""
 
-    reader: Reader
+    template: LaunchTemplate
     pool: HttpPool
     connection: ClientConnection
-    request: PreparedRequest
+    body: bytes
+    clocks: Clocks
+    deadline: float
+    others: bool
+    model: str
+    adaptations: Adaptations
 
     def whole(self) -> tuple[Batch, Report] | None:
         """See `SentRequest.whole`."""
         connection = self.connection
         if connection.status != 200 or (data := connection.whole()) is None:
             return None
-        if (batch := self.request.wire.decode_short(data)) is None:
+        if (batch := self.template.wire.decode_short(data)) is None:
             return None
         connection.release()
         return batch, _NOTHING
 
     def batches(self, answer: Answer, *, whole: bool = False) -> BatchStream:
         """See `SentRequest.batches`."""
-        return self.reader(self.pool, self.request, answer, self.connection)
+        template = self.template
+        request = PreparedRequest(
+            template.url,
+            template.headers,
+            self.body,
+            self.clocks,
+            stream=True,
+            wire=template.wire,
+            retries=0,
+            streams_url=template.streams_url,
+            deadline=self.deadline,
+            others=self.others,
+            model=self.model,
+            adaptations=self.adaptations,
+        )
+        return template.reader(self.pool, request, answer, self.connection)
 
 
 def send_now(
@@ -84,18 +105,12 @@ def send_now(
     adaptations: Adaptations,
     on_news: Callable[[], None],
     deadline: float,
-    *,
     others: bool,
 ) -> RemoteRequest | None:
     """Send the request of a stream with this *body*, for *model*. None where that needs waiting, and nothing is sent.
     *deadline* and *others*: as in `CallOptions`; *on_news*: see `AsyncGeneratorProvider.launch`."""
     clocks = template.clocks if others else template.patient
-    url, streams_url = template.url, template.streams_url
-    connection = pool.try_post(url, template.first_headers, body, clocks, deadline, on_news)
+    connection = pool.try_post(template.url, template.first_headers, body, clocks, deadline, on_news)
     if connection is None:
         return None
-    # In the order of the members: names would take longer.
-    request = PreparedRequest(
-        url, template.headers, body, clocks, True, template.wire, None, 0, streams_url, deadline, others, model, adaptations
-    )
-    return RemoteRequest(template.reader, pool, connection, request)
+    return RemoteRequest(template, pool, connection, body, clocks, deadline, others, model, adaptations)

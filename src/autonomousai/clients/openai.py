@@ -232,7 +232,7 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         return ResponseStream(self._pool, exchange, options.answer)
 
     def launch(
-        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, others: bool = False
     ) -> RemoteRequest | None:
         """See `AsyncGeneratorProvider.launch`: a stream of chat completions, asked for in the usual form."""
         messages, fields = request.messages, request.fields
@@ -247,8 +247,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         ):
             return None
         name = self._model or (request.model if not self.models else "") or self.get_model(request.model)
-        body = write_chat_request(name, messages, stream=True, fields=fields)
-        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others=others)
+        body = write_chat_request(name, messages, True, fields)
+        return send_now(self._launching, self._pool, body, name, adaptations, on_news, deadline, others)
 
     def _launch_template(self) -> LaunchTemplate:
         clocks = self._options.clocks

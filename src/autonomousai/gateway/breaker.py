@@ -78,6 +78,10 @@ class Breaker:
         self._running += 1
         return True
 
+    def enter(self) -> None:
+        """Note that a request is admitted while the breaker is closed; it is to be released."""
+        self._running += 1
+
     def would_admit(self) -> bool:
         """Return what `admit` would, where another upstream can be asked."""
         return self.is_closed or (not self._trials and self._time() >= self._probe_at)
@@ -220,15 +224,17 @@ class RetryBudget:
     def __init__(self, *, share: float = 0.6, reserve: float = 30.0) -> None:
         self._share = share
         self._limit = self._tokens = reserve
+        self.is_full = True
 
     def success(self) -> None:
-        """A request was answered."""
-        if self._tokens < self._limit:
-            self._tokens = min(self._limit, self._tokens + self._share)
+        """A request was answered. Of a budget that is full, this makes no more."""
+        self._tokens = min(self._limit, self._tokens + self._share)
+        self.is_full = self._tokens >= self._limit
 
     def spend(self) -> bool:
         """Return whether one more retry can be afforded; it is spent then."""
         if self._tokens < 1:
             return False
         self._tokens -= 1
+        self.is_full = False
         return True

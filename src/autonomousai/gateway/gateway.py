@@ -108,7 +108,7 @@ class Gateway(AsyncGeneratorProvider, ProviderModelMixin):
         return JoinedBatches(runner, delivered)
 
     def launch(
-        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, *, others: bool = False
+        self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, others: bool = False
     ) -> RoutedRequest | None:
         """See `AsyncGeneratorProvider.launch`: by a route without a policy."""
         model = request.model

@@ -336,8 +336,9 @@ def launch(
         if each.provider.capabilities.deterministic:
             return None  # it may be asked with a seed
     others = len(route) > 1 and any(other.breaker.is_closed for other in route[1:])
-    deadline = min(asyncio.get_running_loop().time() + settings.total, deadline)
-    if (sent := upstream.provider.launch(request, on_news, deadline, others=others)) is None:
+    if (until := asyncio.get_running_loop().time() + settings.total) < deadline:
+        deadline = until
+    if (sent := upstream.provider.launch(request, on_news, deadline, others)) is None:
         return None
-    breaker.admit()
+    breaker.enter()
     return RoutedRequest(model, request, route, settings, sent, upstream.time(), deadline)

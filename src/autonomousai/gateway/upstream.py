@@ -42,7 +42,8 @@ class Upstream:
 
     def succeed(self) -> float:
         """Note that a request was answered that the breaker had admitted while it was closed, and is over. Returns the time."""
-        self.budget.success()
+        if not self.budget.is_full:
+            self.budget.success()
         return self.breaker.answered()
 
     def repeats(self, request: ChatRequest) -> bool:

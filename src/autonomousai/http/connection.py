@@ -103,7 +103,6 @@ class ClientConnection(TimedResponse):
         self,
         head: bytes,
         body: bytes,
-        *,
         ends: bool,
         clocks: Clocks,
         streaming: bool,

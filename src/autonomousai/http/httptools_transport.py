@@ -50,7 +50,8 @@ class HttptoolsTransport:
         self._dispatcher = FairDispatcher(self._loop)
         self._sweep = Sweep(self._loop)
         self._heads: dict[tuple[Any, ...], RequestHead] = {}
-        self._last_head: tuple[str, Mapping[str, str], RequestHead] | None = None  # by `try_send`
+        #: By `try_send`: the head, and the connections that are idle for it.
+        self._last_head: tuple[str, Mapping[str, str], RequestHead, dict[ClientConnection, None]] | None = None
         self._open: set[ClientConnection] = set()
         self._idle: dict[Origin, dict[ClientConnection, None]] = {}
         self._idle_count = 0
@@ -72,13 +73,13 @@ class HttptoolsTransport:
         """See `Transport.send`; *proxy* is one of SOCKS, or None. A connection that is stale is replaced here."""
         head = self._head(method, url, headers)
         origin = head.origin if proxy is None else head.origin._replace(via=proxy)
-        connection = None if fresh else self._take(origin)
+        connection = None if fresh else self._take(self._idle_at(origin))
         reused = connection is not None
         if connection is None:
             connection = await self._connect(origin, clocks, deadline, url)
         start = head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
         now = self._loop.time()
-        connection.send(start, body or b"", ends=head.closes, clocks=clocks, streaming=streaming, total_at=deadline, now=now)
+        connection.send(start, body or b"", head.closes, clocks, streaming, deadline, now)
         if await self.is_answered(connection, url, alone=method != "POST", reused=reused):
             return connection
         return await self.send(
@@ -107,13 +108,12 @@ class HttptoolsTransport:
         comes is for *on_news*, see `ClientConnection.send`, or else for who waits for `is_answered`."""
         known = self._last_head
         if known is None or known[0] is not url or known[1] is not headers:
-            known = self._last_head = url, headers, self._head("POST", url, headers)
+            head = self._head("POST", url, headers)
+            known = self._last_head = url, headers, head, self._idle_at(head.origin)
         head = known[2]
-        if (connection := self._take(head.origin)) is not None:
-            start = head.start + b"Content-Length: %d\r\n\r\n" % len(body)
-            connection.send(
-                start, body, ends=head.closes, clocks=clocks, streaming=True, total_at=deadline, now=now, on_news=on_news
-            )
+        if (connection := self._take(known[3])) is not None:
+            start = b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
+            connection.send(start, body, head.closes, clocks, True, deadline, now, on_news)
         return connection
 
     async def is_answered(self, connection: ClientConnection, url: str, *, alone: bool, reused: bool) -> bool:
@@ -145,9 +145,14 @@ class HttptoolsTransport:
 
     # ---- connections
 
-    def _take(self, origin: Origin) -> ClientConnection | None:
+    def _idle_at(self, origin: Origin) -> dict[ClientConnection, None]:
+        """Return the connections to *origin* that are idle, the one that was used last behind the others."""
+        if (idle := self._idle.get(origin)) is None:
+            idle = self._idle[origin] = {}
+        return idle
+
+    def _take(self, idle: dict[ClientConnection, None]) -> ClientConnection | None:
         """The connection that was used last, of those that can be used again."""
-        idle = self._idle.get(origin)
         while idle:
             connection, _ = idle.popitem()
             self._idle_count -= 1
@@ -160,7 +165,7 @@ class HttptoolsTransport:
         if self._idle_count >= _IDLE_CONNECTIONS or self._closing is not None:
             connection.abort()
             return
-        self._idle.setdefault(connection.origin, {})[connection] = None
+        self._idle_at(connection.origin)[connection] = None
         self._idle_count += 1
         connection.rest(_IDLE_S)
 

@@ -121,9 +121,10 @@ class Flight(msgspec.Struct, eq=False):
         context, exchange, wire = self.context, self.exchange, self.endpoint.wire
         started = answer.started
         model = (None if started is None else started.model) or self.model
-        head = AnswerHead(
-            wire.answer_id(exchange.request_id), int(time()), model[:MAX_MODEL], self.request.include_usage, self.request.echo
-        )
+        if len(model) > MAX_MODEL:
+            model = model[:MAX_MODEL]
+        request = self.request
+        head = AnswerHead(wire.answer_id(exchange.request_id), int(time()), model, request.include_usage, request.echo)
         if self.streams:
             body = wire.encode_stream(batch, head, extension=provenance_of(answer))
             exchange.listener = None

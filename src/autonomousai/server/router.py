@@ -155,7 +155,7 @@ class RequestRouter(ABC):
         exchange.path = path
         return Endpoint(self._context, SERVED[path], model) if model else self._hot.get(path)
 
-    def _note(self, exchange: Exchange, *, hot: bool = True) -> None:
+    def _note(self, exchange: Exchange, hot: bool = True) -> None:
         """Count and log a request that is over. *hot*: whether it was at an endpoint."""
         path = exchange.path
         exchange.route = name = (path if path in SERVED or path in COUNTED else V1 + path) if hot else route_name(path)

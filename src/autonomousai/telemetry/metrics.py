@@ -332,9 +332,10 @@ class AnswerMeter(msgspec.Struct, eq=False):
     _splices: int = 0
     _started: _Series | None = None
     _starter: str | None = None
-    #: Pauses by their length. And when the latest batch came, in a list: to set a member of a `Struct` takes ten times as long.
-    _gaps: list[int] = []
-    _last: list[float] = []
+    #: From the first batch on, pauses by their length; and when the latest batch came, in a list: to set a member of a `Struct`
+    #: takes ten times as long.
+    _gaps: list[int] = None  # type: ignore[assignment]
+    _last: list[float] = None  # type: ignore[assignment]
 
     @property
     def upstream(self) -> str | None:
@@ -353,7 +354,7 @@ class AnswerMeter(msgspec.Struct, eq=False):
             self._started = series = self._metrics.series(self.model, upstream)
             series.first.observe(now - self.began)
             self._gaps = series.gaps.counts
-            self._last.append(now)
+            self._last = [now]
         else:
             last = self._last
             self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - last[0])] += 1

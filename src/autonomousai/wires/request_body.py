@@ -53,9 +53,17 @@ def _too_deep() -> StatusError:
 #: What asks for the usage of a stream.
 _COUNTED: Final = {"include_usage": True}
 
+#: How a request for a stream ends that has no further fields.
+_STREAMED: Final = b',"stream":true,"stream_options":{"include_usage":true}}'
 
-def write_chat_request(model: str, messages: Messages, *, stream: bool, fields: Mapping[str, Any]) -> bytes:
+
+def write_chat_request(model: str, messages: Messages, stream: bool, fields: Mapping[str, Any]) -> bytes:
     """Return the body of ``POST /chat/completions``; a stream is asked for its usage. *fields* that are None are left out."""
+    if stream and not fields:  # as usual
+        try:
+            return b"".join((b'{"model":', encode_plain(model), b',"messages":', encode_plain(messages), _STREAMED))
+        except (TypeError, ValueError, RecursionError):
+            pass  # the error below says which field
     request: dict[str, Any] = {"model": model, "messages": messages, "stream": stream}
     options: dict[str, Any] | None = None
     if fields:

@@ -75,7 +75,6 @@ class UsualFields:
 
 #: The members that become fields.
 _FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
-_NO_VALUES = (None,) * len(_FIELDS)
 _values: Callable[[_UsualRequest], tuple[Any, ...]] = attrgetter(*_FIELDS)
 
 
@@ -91,8 +90,14 @@ def read_usual_request(body: bytes) -> ChatRequest | None:
     messages = CheckedMessages([{"role": message.role, "content": message.content} for message in request.messages])
     messages.plain = True
     fields: dict[str, Any] = {}
-    if (values := _values(request)) != _NO_VALUES:
-        fields = {name: value for name, value in zip(_FIELDS, values, strict=True) if value is not None}
+    if (
+        request.temperature is not None
+        or request.top_p is not None
+        or request.max_tokens is not None
+        or request.seed is not None
+        or request.user is not None
+    ):
+        fields = {name: value for name, value in zip(_FIELDS, _values(request), strict=True) if value is not None}
     include_usage = options is not None and options.include_usage is True
     return ChatRequest(request.model or "", messages, request.stream is True, include_usage, fields)
 

@@ -94,7 +94,7 @@ class ASGIExchange:
             raise ClientLeftError
         return message.get("body", b""), message.get("more_body", False)
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
         self.start(status, [*lines, *headers])

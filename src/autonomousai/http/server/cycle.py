@@ -12,6 +12,8 @@ from math import inf
 from time import monotonic, time
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+import msgspec
+
 from .exchange import (
     JSON,
     Application,
@@ -22,7 +24,6 @@ from .exchange import (
     by_name,
     internal_error,
     log_bug,
-    new_request_id,
 )
 from .head_lines import STATUS_LINES, date_line
 
@@ -35,15 +36,10 @@ HIGH_WATER: Final = 64 * 1024
 #: Bytes of a piece of a body below which it is put to the one before: an object of its own takes forty more.
 _PIECE: Final = 512
 
-#: Of a document: what follows the date is `start`'s, too.
-_USUAL_HEAD: Final = b"HTTP/1.1 200 OK\r\n%bcontent-type: %b\r\ncontent-length: %d\r\nx-request-id: %b\r\n%b\r\n"
-
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 #: Statuses whose responses never have a body (RFC 9110 section 6.4.1).
 _BODILESS: Final = frozenset({204, 304})
-
-_NONE: Final[Headers] = []
 
 #: Headers that are not always an application's to send, or that say how its response ends.
 _OURS: Final = frozenset({b"date", b"content-length", b"connection"})
@@ -71,101 +67,58 @@ class CycleConnection(Protocol):
 
     def pause_reading(self) -> None: ...
     def resume_reading(self) -> None: ...
-    def on_answered(self, *, keeps: bool) -> None: ...
+    def on_answered(self, keeps: bool) -> None: ...
     def hand_over(self, cycle: RequestResponseCycle, handle: Handle) -> None: ...
 
 
-class RequestResponseCycle:
-    """``is_written``: something of the response was sent, so that no other can take its place. ``is_complete``: all of it was.
-    ``keeps``: whether the connection is kept after it. ``task``: of the application, once it runs."""
+class RequestResponseCycle(msgspec.Struct, eq=False):
+    """``is_complete``: all of the response was sent. ``keeps``: whether the connection is kept after it. ``task``: of the
+    application, once it runs. ``_expects``: whether the caller waits for 100 Continue (RFC 9110 section 10.1.1). ``_body``:
+    what has come of the request's, and was not read; ``_more``: whether more may come.
 
-    __slots__ = (
-        "_body",
-        "_expects",
-        "_gone",
-        "_has_body",
-        "_head",
-        "_head_bytes",
-        "_held",
-        "_is_chunked",
-        "_left",
-        "_more",
-        "_waiter",
-        "began",
-        "caller",
-        "connection",
-        "extra",
-        "filler",
-        "headers",
-        "http_version",
-        "is_complete",
-        "is_written",
-        "keeps",
-        "key",
-        "known",
-        "lines",
-        "listener",
-        "meter",
-        "method",
-        "path",
-        "query",
-        "raw_path",
-        "read_by",
-        "request_id",
-        "route",
-        "status",
-        "task",
-    )
+    A `Struct`, as each request makes one: its many members take a third of the time that a method with assignments does."""
 
-    def __init__(
-        self,
-        connection: CycleConnection,
-        method: str,
-        path: str,
-        raw_path: bytes,
-        query: bytes,
-        http_version: str,
-        headers: Headers,
-        keeps: bool,
-        expects: bool,
-        body: bytes | None = None,
-        known: KnownHead | None = None,
-    ) -> None:
-        """*body*: all of it, where it is there already; *known*: the head, where it was known."""
-        self.known = known
-        self.method = method
-        self.path = path
-        self.raw_path = raw_path
-        self.query = query
-        self.http_version = http_version
-        self.headers = headers
-        self.request_id = new_request_id()
-        self.began = monotonic()
-        self.status = 0
-        self.route = ""
-        self.meter: Any = None
-        self.key = ""
-        self.caller: Any = None
-        self.read_by = inf
-        self.listener: DisconnectListener | None = None
-        self.filler = b""
-        self.extra: Headers = _NONE
-        self.lines = b""
-        self.keeps = keeps
-        self.is_written = False
-        self.is_complete = False
-        self.task: asyncio.Task[None] | None = None
-        self.connection = connection
-        self._expects = expects  # 100 Continue (RFC 9110 section 10.1.1)
-        self._head: dict[bytes, bytes] | None = None
-        self._gone = False
-        self._waiter: asyncio.Future[None] | None = None
-        self._body: list[bytes | bytearray] = [body] if body else []  # what has come of the request's, and was not read
-        self._held = 0
-        self._more = body is None
-        self._head_bytes = b""  # of the response, while it waits for the first of its body
-        self._has_body = self._is_chunked = False
-        self._left = _UNKNOWN  # bytes of the response's body
+    connection: CycleConnection
+    method: str
+    path: str
+    raw_path: bytes
+    query: bytes
+    http_version: str
+    _headers: Headers | None
+    keeps: bool
+    _expects: bool
+    request_id: str
+    began: float
+    _body: list[bytes | bytearray] = []
+    _more: bool = True
+    known: KnownHead | None = None
+    _length: bytes = b""  # of the body, where the head is known
+    status: int = 0
+    route: str = ""
+    meter: Any = None
+    key: str = ""
+    caller: Any = None
+    read_by: float = inf
+    listener: DisconnectListener | None = None
+    filler: bytes = b""
+    extra: Headers = ()  # type: ignore[assignment]  # one for all, until there are some
+    lines: bytes = b""
+    is_complete: bool = False
+    task: asyncio.Task[None] | None = None
+    _is_begun: bool = False  # something of the response was sent
+    _head: dict[bytes, bytes] | None = None
+    _gone: bool = False
+    _waiter: asyncio.Future[None] | None = None
+    _held: int = 0
+    _head_bytes: bytes = b""  # of the response, while it waits for the first of its body
+    _has_body: bool = False
+    _is_chunked: bool = False
+    _left: int = _UNKNOWN  # bytes of the response's body
+
+    @property
+    def is_written(self) -> bool:
+        """Return whether something of the response was sent, so that no other can take its place."""
+        return self._is_begun or self.is_complete
 
     async def run(self, handle: Handle, application: Application, tasks: set[asyncio.Task[None]]) -> None:
         """Let the *application*'s *handle* answer. A bug, or a response without an end, costs this connection alone."""
@@ -247,6 +200,16 @@ class RequestResponseCycle:
     # ---- the application's side: the request
 
     @property
+    def headers(self) -> Headers:
+        """See `Exchange.headers`."""
+        if self._headers is None:
+            known = self.known
+            assert known is not None
+            self._headers = known.headers.copy()
+            self._headers[known.length_at] = (b"content-length", self._length)
+        return self._headers
+
+    @property
     def head(self) -> Mapping[bytes, bytes]:
         """See `Exchange.head`."""
         if self._head is None:
@@ -262,13 +225,17 @@ class RequestResponseCycle:
         """See `Exchange.take_body`."""
         if self._more or self._gone or len(self._body) > 1:
             return None
-        self._held = 0
-        return bytes(self._body.pop()) if self._body else b""
+        if self._held:
+            self._held = 0
+        body = self._body.pop() if self._body else b""
+        return body if type(body) is bytes else bytes(body)
 
     def peek_body(self) -> bytes | None:
         """See `Exchange.peek_body`."""
-        parts = self._body
-        return bytes(parts[0]) if len(parts) == 1 and not (self._more or self._gone) else None
+        if self._more or self._gone or len(self._body) != 1:
+            return None
+        body = self._body[0]
+        return body if type(body) is bytes else bytes(body)
 
     def hand_over(self, handle: Handle) -> None:
         """See `Exchange.hand_over`."""
@@ -314,18 +281,18 @@ class RequestResponseCycle:
 
     # ---- the application's side: the response
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), kind: bytes = JSON) -> bool:
         """See `Exchange.respond`."""
-        if status == 200 and not headers and (head := self._usual_head(len(body), kind)):
+        if status == 200 and not headers and (usual := self._usual_response(body, kind)):
             self.status = 200
             if self._gone:
                 return True
             connection = self.connection
-            connection.transport.write(head + body)
-            self.is_written = self.is_complete = True
+            connection.transport.write(usual)
+            self.is_complete = True
             if self._waiter is not None:
                 self._wake()
-            connection.on_answered(keeps=True)
+            connection.on_answered(True)
             return connection.clear is None
         lines = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), (b"x-request-id", self.request_id.encode())]
         lines += headers
@@ -333,9 +300,12 @@ class RequestResponseCycle:
         self.end(body)
         return self.connection.clear is None
 
-    def _usual_head(self, size: int, kind: bytes) -> bytes:
-        """Return the head of a document on a connection that is kept, at once; b"" where it may have another head than that."""
-        if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self.is_written:
+    def _usual_response(self, body: bytes, kind: bytes) -> bytes:
+        """Return the response with a document on a connection that is kept, at once; b"" where it may have another head than
+        that."""
+        if not self.keeps or self.http_version != "1.1" or self.method == "HEAD" or self._head_bytes or self._is_begun:
+            return b""
+        if self.is_complete:
             return b""
         more = self.lines
         if self.extra:
@@ -343,7 +313,23 @@ class RequestResponseCycle:
                 if name in _OURS or _LF in value or _CR in value:
                     return b""
                 more += b"%b: %b\r\n" % (name, value)
-        return _USUAL_HEAD % (date_line(int(time())), kind, size, self.request_id.encode(), more)
+        # To join pieces takes less time than to format them.
+        return b"".join(
+            (
+                b"HTTP/1.1 200 OK\r\n",
+                date_line(int(time())),
+                b"content-type: ",
+                kind,
+                b"\r\ncontent-length: ",
+                str(len(body)).encode(),
+                b"\r\nx-request-id: ",
+                self.request_id.encode(),
+                b"\r\n",
+                more,
+                b"\r\n",
+                body,
+            )
+        )
 
     def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:
         """See `Exchange.start`. Raises `RuntimeError` where a response was begun before."""
@@ -382,7 +368,7 @@ class RequestResponseCycle:
         """See `Exchange.write`. Nothing is sent to a caller who has left."""
         if self._gone:
             return False
-        if self._is_chunked and self.is_written and data and not self.is_complete:  # as usual
+        if self._is_chunked and self._is_begun and data and not self.is_complete:  # as usual
             connection = self.connection
             connection.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
             return connection.clear is None
@@ -398,7 +384,7 @@ class RequestResponseCycle:
             sent = self._head_bytes
         if sent:
             self._head_bytes = b""
-            self.is_written = True
+            self._is_begun = True
             connection.transport.write(sent)
         return connection.clear is None
 
@@ -417,12 +403,12 @@ class RequestResponseCycle:
             sent += data
         if sent:
             self._head_bytes = b""
-            self.is_written = True
+            self._is_begun = True
             self.connection.transport.write(sent)
         self.is_complete = True
         if self._waiter is not None:
             self._wake()
-        self.connection.on_answered(keeps=self.keeps)
+        self.connection.on_answered(self.keeps)
         return True
 
     async def drain(self) -> None:

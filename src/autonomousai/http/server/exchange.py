@@ -47,7 +47,6 @@ class Exchange(Protocol):
     path: str
     query: bytes
     http_version: str
-    headers: Headers
     request_id: str
     began: float
     status: int
@@ -70,6 +69,8 @@ class Exchange(Protocol):
     known: Any
 
     @property
+    def headers(self) -> Headers: ...
+    @property
     def head(self) -> Mapping[bytes, bytes]: ...
     @property
     def server(self) -> tuple[str, int | None] | None:
@@ -87,7 +88,7 @@ class Exchange(Protocol):
     async def next_body(self) -> tuple[bytes, bool]:
         """Wait for more of the request's body, and return it, and whether more follows. Raises `ClientLeftError`."""
 
-    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), *, kind: bytes = JSON) -> bool:
+    def respond(self, status: int, body: bytes, headers: Iterable[tuple[bytes, bytes]] = (), kind: bytes = JSON) -> bool:
         """Send a complete response of the content type *kind*. False: `drain` before leaving it."""
 
     def start(self, status: int, headers: Headers, lines: bytes = b"") -> None:

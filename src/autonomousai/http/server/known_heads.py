@@ -59,23 +59,21 @@ class KnownHeads:
         self._last: KnownHead | None = None  # that was read, and how many digits the length of its body had
         self._digits = 0
 
-    def read(self, data: bytes) -> tuple[KnownHead, Headers, bytes] | None:
-        """Return the head, the headers and the body of the request that *data* is; None where it is not a whole one with a head
-        that is known."""
+    def read(self, data: bytes) -> tuple[KnownHead, bytes, bytes] | None:
+        """Return the head, the length of the body in digits, and the body of the request that *data* is; None where it is not a
+        whole one with a head that is known."""
         known, length, body = self._last, b"", b""
         if known is not None:
             # What the length must be, where this is a whole request with the same head, and a length of as many digits.
-            length = b"%d" % (len(data) - known.size - self._digits)
-            body = data.removeprefix(known.before + length + known.after)
+            length = str(len(data) - known.size - self._digits).encode()
+            body = data.removeprefix(b"".join((known.before, length, known.after)))
         if known is None or len(data) - len(body) != known.size + self._digits or len(data) > _LARGEST:
             split = _split(data)
             if split is None or (known := self._heads.get(split[0])) is None:
                 return None
             _, length, body = split
             self._last, self._digits = known, len(length)
-        headers = known.headers.copy()
-        headers[known.length_at] = (_LENGTH, length)
-        return known, headers, body
+        return known, length, body
 
     def learn(self, data: bytes, method: str, path: str, raw_path: bytes, query: bytes, headers: Headers) -> None:
         """Remember the head of the request that *data* is, and that was read as these. It is one of HTTP/1.1 that keeps its

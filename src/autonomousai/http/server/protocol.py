@@ -7,13 +7,14 @@ Strict in what it takes (llhttp's strict mode): whatever two readers could under
 from __future__ import annotations
 
 import asyncio
+from time import monotonic
 from typing import Any, Final, cast
 
 import httptools
 
 from .connections import Connections
 from .cycle import RequestResponseCycle
-from .exchange import Application, Handle, log_bug
+from .exchange import Application, Handle, log_bug, new_request_id
 from .leaving import LeavingWatch
 from .refusals import MAX_HEAD, MAX_HEADERS, MAX_TARGET, RefusedError, status_of
 from .request_bounds import RequestBounds
@@ -133,7 +134,7 @@ class HTTPProtocol(RequestBounds):
         if self._current is not None:
             self._current.probe()
 
-    def on_answered(self, *, keeps: bool) -> None:
+    def on_answered(self, keeps: bool) -> None:
         """An answer is complete: the next request's turn, where there is one."""
         if self.transport.is_closing():
             return
@@ -193,9 +194,23 @@ class HTTPProtocol(RequestBounds):
             return
         # A whole request is here, of which the parser knows all but the body. Without names, which would take longer: it keeps
         # the connection, and expects no 100 Continue.
-        head, headers, body = known
+        head, length, body = known
         cycle = RequestResponseCycle(
-            self, head.method, head.path, head.raw_path, head.query, "1.1", headers, True, False, body, head
+            self,
+            head.method,
+            head.path,
+            head.raw_path,
+            head.query,
+            "1.1",
+            None,  # they are made when they are looked for
+            True,
+            False,
+            new_request_id(),
+            monotonic(),
+            [body] if body else [],
+            False,
+            head,
+            length,
         )
         self._newest = self._current = cycle
         if self._has_room:
@@ -322,8 +337,10 @@ class HTTPProtocol(RequestBounds):
             query,
             version,
             headers,
-            keeps=keeps,
-            expects=self._expects and version == "1.1",
+            keeps,
+            self._expects and version == "1.1",
+            new_request_id(),
+            monotonic(),
         )
         if before is None or before.is_complete:
             self._current = self._to_start = cycle

@@ -17,7 +17,7 @@ from ...late import late_decoder
 from ..finish_reasons import STANDARD
 from .chunks import TRAILER, UNREADABLE, Json
 from .usage import counted_more, usage_of
-from .usual import RestOfChunk, TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
+from .usual import NONE_IN_CHUNK, RestOfChunk, TextChunk, unknown_in_choice, unknown_in_chunk, unknown_members_of
 
 #: Bytes of a stream above which templates read it at less cost.
 _SHORT: Final = 4096
@@ -36,6 +36,7 @@ _CR: Final = 0x0D
 _CHOICES: Final = b'"choices":['
 _SPACED_CHOICES: Final = b'"choices": ['
 _CONTENT: Final = b'"content":'
+_EMPTY: Final = b'""'
 
 _TEXT: Final = late_decoder(TextChunk)
 _REST: Final = late_decoder(RestOfChunk)
@@ -190,10 +191,20 @@ def _read_alike(part: bytes) -> Batch | None:
         begun = _TEXT.decode(beginning + b"]}")
     except UNREADABLE:
         return None
-    if begun.usage or _LF in beginning or _CR in beginning:
+    if begun.usage or _LF in beginning or _CR in part:
         return None
-    batch: Batch = [Started()]
-    last = _fold_rests(batch, beginning, part.split(_NEXT), unknown_in_chunk(begun))
+    batch: Batch = [""]  # in place of `Started`, which is known at the end
+    beside = NONE_IN_CHUNK  # as most have it, and a look is quicker than a comparison of values
+    if (
+        begun.system_fingerprint is not UNSET
+        or begun.service_tier is not UNSET
+        or begun.provider is not UNSET
+        or begun.prompt_token_ids is not UNSET
+        or begun.prompt_logprobs is not UNSET
+        or begun.kv_transfer_params is not UNSET
+    ):
+        beside = unknown_in_chunk(begun)
+    last = _fold_rests(batch, beginning, part.split(_NEXT), beside)
     if last is None:
         return None
     constant, shape, usage, trailer = last
@@ -222,7 +233,11 @@ def _fold_rests(
         before, name, after = rest.partition(_CONTENT)
         shape = _shapes.get(before)
         text: str | None = ""
-        if shape is None or shape.beside != beside or (name and (text := _content(after, shape.tail)) is None):
+        if (
+            shape is None
+            or (shape.beside is not beside and shape.beside != beside)
+            or (name and (text := _content(after, shape.tail)) is None)
+        ):
             if (learnt := _learnt(rest, before, after, beside)) is None:
                 return None
             shape, text, usage = learnt
@@ -244,8 +259,10 @@ def _fold_rests(
 def _content(after: bytes, tail: bytes) -> str | None:
     """Return the content that stands before the *tail*; None where it is none, or has another tail."""
     content = after.removesuffix(tail)
-    if len(content) == len(after) or _LF in content or _CR in content:
+    if len(content) == len(after) or _LF in content:
         return None
+    if content == _EMPTY:
+        return ""
     try:
         return _CONTENT_VALUE.decode(content) or ""
     except UNREADABLE:
@@ -255,7 +272,7 @@ def _content(after: bytes, tail: bytes) -> str | None:
 def _learnt(rest: bytes, before: bytes, after: bytes, beside: tuple[Any, ...]) -> tuple[_Shape, str | None, Json | None] | None:
     """Return the shape of *rest*, its text, and what it counts where it has no choice. Remember the shape, by what stands
     *before* the content, and *after* its name. None where it is no usual one."""
-    if _LF in rest or _CR in rest or (chunk := _decoded(rest)) is None or bool(chunk.usage) == bool(chunk.choices):
+    if _LF in rest or (chunk := _decoded(rest)) is None or bool(chunk.usage) == bool(chunk.choices):
         return None
     own = unknown_in_chunk(chunk)
     in_chunk = tuple([first if last is UNSET else last for first, last in zip(beside, own, strict=True)])

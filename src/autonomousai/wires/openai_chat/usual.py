@@ -198,7 +198,7 @@ unknown_in_chunk: Final[Callable[[_UsualDocument | RestOfChunk], tuple[Any, ...]
 unknown_in_choice: Final[Callable[[PlainChoice | UsualWholeChoice], tuple[Any, ...]]] = attrgetter(*_UNKNOWN_IN_CHOICE)
 
 #: Where there are none.
-_NONE_IN_CHUNK: Final = (UNSET,) * len(_UNKNOWN_IN_CHUNK)
+NONE_IN_CHUNK: Final = (UNSET,) * len(_UNKNOWN_IN_CHUNK)
 _NONE_IN_CHOICE: Final = (UNSET,) * len(_UNKNOWN_IN_CHOICE)
 
 
@@ -211,7 +211,7 @@ def unknown_of(document: UsualChunk | UsualCompletion) -> Json:
 def unknown_members_of(in_chunk: tuple[Any, ...], in_choice: tuple[Any, ...]) -> Json:
     """Return the unknown members that have these values; *in_choice* is empty where there is no choice."""
     members: Json = {}
-    if in_chunk != _NONE_IN_CHUNK:
+    if in_chunk != NONE_IN_CHUNK:
         members = {name: value for name, value in zip(_UNKNOWN_IN_CHUNK, in_chunk, strict=True) if value is not UNSET}
     if in_choice and in_choice != _NONE_IN_CHOICE:
         known = {name: value for name, value in zip(_UNKNOWN_IN_CHOICE, in_choice, strict=True) if value is not UNSET}

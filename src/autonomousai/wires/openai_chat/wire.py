@@ -97,21 +97,14 @@ class OpenAIChatWire(Wire):
         """See `Wire.encode_stream`."""
         stream = None
         if not self.finish_reason_at_top and not (head.echo or {}).get(OLDER):
-            stream = write_short_stream(
-                events,
-                id=head.id,
-                created=head.created,
-                model=head.model,
-                include_usage=head.include_usage,
-                extension=extension,
-            )
+            stream = write_short_stream(events, head, extension)
         return super().encode_stream(events, head, extension=extension) if stream is None else stream
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
         document = None
         if not self.finish_reason_at_top:
-            document = write_short_answer(events, id=head.id, created=head.created, model=head.model, extension=extension)
+            document = write_short_answer(events, head, extension)
         if document is None:
             document = encode_completion(
                 asked_events(events, head.echo) if head.echo else events,
