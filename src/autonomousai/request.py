@@ -132,7 +132,7 @@ class ChatRequest(msgspec.Struct, frozen=True):
     cached_as: str = ""
     refresh: bool = False
     over_budget: bool = False
-    context: dict[str, str] = {}
+    context: dict[str, str] | None = None
 
     @property
     def is_raw(self) -> bool:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
 
-from autonomousai import Anthropic, AutonomousAI, OpenAICompatible
+from autonomousai import Anthropic, AutonomousAI, HTTPError, OpenAICompatible
 from autonomousai.clients.options import CLIENT_CLOCKS, ClientOptions
-from autonomousai.request import CallOptions
-from autonomousai.testing import ScriptedServer
+from autonomousai.request import CallOptions, ChatRequest
+from autonomousai.testing import Script, ScriptedServer
 
 HELLO = [{"role": "user", "content": "Hello"}]
 CLIENTS = [(AutonomousAI, "authorization"), (OpenAICompatible, "authorization"), (Anthropic, "x-api-key")]
@@ -52,3 +53,20 @@ def test_a_header_of_a_call_replaces_the_provider_s_however_it_is_written() -> N
     merged = provider.merged(CallOptions(headers={"Authorization": "Bearer call"}))
 
     assert {"Authorization": "Bearer call"} == merged.signed({}, {})
+
+
+@pytest.mark.parametrize("make", [OpenAICompatible, Anthropic, AutonomousAI])
+async def test_a_request_with_other_tries_is_sent_with_the_usual_headers(make: Any) -> None:
+    """They are made once, and not for each request of a gateway; what a call brings of its own is sent all the same."""
+    async with ScriptedServer(Script.status(500)) as server, make(server.url, api_key="sk-usual") as provider:
+        for options in (
+            CallOptions(retries=0),
+            CallOptions(retries=0, headers={"x-own": "1"}),
+            CallOptions(retries=0, api_key="sk-own"),
+        ):
+            with contextlib.suppress(HTTPError):
+                await anext(provider.stream(ChatRequest("llama", HELLO, stream=True), options))
+
+    keys = [request.headers.get("authorization") or request.headers.get("x-api-key") for request in server.requests]
+    assert [None, "1", None] == [request.headers.get("x-own") for request in server.requests]
+    assert ["sk-usual", "sk-usual", "sk-own"] == [(key or "").removeprefix("Bearer ") for key in keys]

@@ -148,7 +148,9 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
             url=self._answer_url,
-            headers=self._usual_headers if merged is self._options and not passed else self._headers(merged, passed),
+            headers=self._usual_headers
+            if not passed and (merged is self._options or merged.is_sent_as(self._options))
+            else self._headers(merged, passed),
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),

@@ -226,7 +226,9 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             messages = without_sealed(messages)
         exchange = PreparedRequest(
             url=self.api_endpoints[name],
-            headers=self._usual_headers if merged is self._options else self._headers(merged),
+            headers=self._usual_headers
+            if merged is self._options or merged.is_sent_as(self._options)
+            else self._headers(merged),
             body=write_request(name, messages, stream=request.stream, fields=request.fields),
             clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,

@@ -216,7 +216,9 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
         exchange = PreparedRequest(
             url=url,
-            headers=self._usual_headers if merged is self._options else self._headers(merged),
+            headers=self._usual_headers
+            if merged is self._options or merged.is_sent_as(self._options)
+            else self._headers(merged),
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and ((adapted is body and not is_raw) or is_streamed(adapted)),

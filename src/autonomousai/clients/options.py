@@ -69,6 +69,10 @@ class ClientOptions(msgspec.Struct, frozen=True):
             has_own_key=call.api_key is not None,
         )
 
+    def is_sent_as(self, usual: ClientOptions) -> bool:
+        """Return whether a request has the headers and the key of the *usual* options, however often it is tried."""
+        return self.headers is usual.headers and self.api_key is usual.api_key and self.has_own_key is usual.has_own_key
+
     def signed(self, headers: Mapping[str, str], auth: Mapping[str, str]) -> dict[str, str]:
         """Return *headers*, those of these options over them, and *auth*, which carries the key. A header of the same name,
         however it is written, is what the caller means instead; but for the provider's, where the key is the call's."""

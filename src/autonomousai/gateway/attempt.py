@@ -338,7 +338,7 @@ class RouteState:
         context = self.request.context
         options = CallOptions(
             deadline=self.deadline,
-            headers=(context or None) if observer is None else {**context, **observer.headers},
+            headers=context if observer is None else {**(context or {}), **observer.headers},
             proxy=self._options.proxy,
             retries=0,  # what is tried again is the gateway's to say: both together would multiply
             last=last,

@@ -127,7 +127,7 @@ class Endpoint:
                 request = with_headers(request, request.origin, self.wire, exchange)
             known = exchange.known
             if (known is None or known.note is None) and not CONTEXT_HEADERS.isdisjoint(exchange.head):
-                request = msgspec.structs.replace(request, context=context_of(exchange.head, traces=context.traces))
+                request = msgspec.structs.replace(request, context=context_of(exchange.head, traces=context.traces) or None)
             check_model(request)
             if request.stream:
                 asked.response = SSEResponse(exchange, self.wire, context.sweep(), context.keepalive_s)
@@ -257,6 +257,7 @@ class Endpoint:
                 return  # closing the answer does the rest
             if data:
                 await response.write(data)
+            data = b""  # held as long as nothing comes, it would be the largest part of a stream that waits
             if pipes and response.started:
                 pipes = await batches.pipe_to(response.take)
                 await response.drain()

@@ -65,7 +65,7 @@ class HTTPProtocol(RequestBounds):
     def __init__(self, app: Application, connections: Connections, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__(app, loop)
         self._connections = connections
-        self._parser: Any = httptools.HttpRequestParser(self)
+        self._parser: Any = None  # made for the first request whose head is not known: it takes a kilobyte
         self._heads = WithoutUpgrade()
         self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
@@ -227,6 +227,8 @@ class HTTPProtocol(RequestBounds):
         if not self._in_body:
             came, data = data, self._heads.read(data)
             is_first = is_first and came is data
+        if self._parser is None:
+            self._parser = httptools.HttpRequestParser(self)
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:

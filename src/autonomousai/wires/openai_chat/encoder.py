@@ -45,6 +45,9 @@ _CLOSING: Final = b"}\n\n"
 _AFTER: Final = b',"finish_reason":null}]' + _CLOSING
 _AFTER_USAGE: Final = b',"finish_reason":null}],"usage":null' + _CLOSING
 
+#: What stands before the delta of a chunk, behind what all chunks begin with.
+_DELTA: Final = b'{"index":0,"delta":'
+
 #: The delta of the first chunk.
 _ROLE: Final = b'{"role":"assistant","content":""}'
 
@@ -66,8 +69,7 @@ class ChatStreamEncoder:
         "_finish_reason_at_top",
         "_ids",
         "_include_usage",
-        "_opening",
-        "_stamp",
+        "_named",
         "_text_after",
         "_text_before",
     )
@@ -88,16 +90,16 @@ class ChatStreamEncoder:
         self._ids = ids
         self._begun = begun
         # A chunk is: opening, its choices and what else it says, closing. One with a delta is: before, its delta, after.
-        self._opening = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
+        opening = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
             _json(id),
             created,
             _json(model),
         )
-        self._before = self._opening + b'{"index":0,"delta":'
+        self._before = opening + _DELTA
         self._after = _AFTER_USAGE if include_usage else _AFTER
         self._text_before = self._before + b'{"content":'
         self._text_after = b"}" + self._after
-        self._stamp = {"id": id, "object": "chat.completion.chunk", "created": created, "model": model}
+        self._named = id, created, model
         self._constant: dict[str, Any] = {}
 
     def write(self, batch: Batch) -> bytes:
@@ -177,7 +179,9 @@ class ChatStreamEncoder:
 
     def _add_bound(self, pieces: list[bytes], extra: Extra, events: Batch) -> None:
         """Write *events* and unknown members as one chunk."""
-        chunk: dict[str, Any] = {**self._stamp, "choices": choices_of(events)}
+        name, created, model = self._named
+        chunk: dict[str, Any] = {"id": name, "object": "chat.completion.chunk", "created": created, "model": model}
+        chunk["choices"] = choices_of(events)
         if self._include_usage:
             chunk["usage"] = None
         merge_members(chunk, extra.members)
@@ -221,7 +225,14 @@ class ChatStreamEncoder:
             if usage is not None:
                 if trailer is None:
                     trailer = {name: value for name, value in self._constant.items() if name != "choices"}
-                pieces += (_CLOSING, self._id_line(), self._opening, b'],"usage":', usage, _members(trailer))
+                pieces += (
+                    _CLOSING,
+                    self._id_line(),
+                    self._before.removesuffix(_DELTA),
+                    b'],"usage":',
+                    usage,
+                    _members(trailer),
+                )
         else:
             if self._finish_reason_at_top and usage is not None and counted is None:
                 pieces += (b',"usage":', usage)

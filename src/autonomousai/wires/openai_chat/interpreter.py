@@ -104,7 +104,7 @@ class ChunkInterpreter:
         self._finish_extra: dict[str, Any] | None = None
         self._trailer: dict[str, Any] | None = None
         self._foreign: Batch = []  # events that came before the answer began
-        self._open: set[int] = set()  # choices beside the first that have begun and not ended
+        self._open: dict[int, None] = {}  # choices beside the first that have begun and not ended
         self._others: dict[int, tuple[Halves | None, ToolCallIndexer | None]] = {}  # by the choice: ``_halves``, ``_places``
 
     @property
@@ -347,12 +347,12 @@ class ChunkInterpreter:
         first = self._halves, self._places
         self._halves, self._places = self._others.get(index, (None, None))
         self._say(choice, said)
-        self._open.add(index)
+        self._open[index] = None
         reason = finish_reason_of(choice.finish_reason)
         if reason:
             self._say_held(said)
             if not self._is_broken_off(reason):
-                self._open.discard(index)
+                self._open.pop(index, None)
                 asks = reason == "stop" and self._has_calls
                 said.append(FinishReason("tool_calls" if asks else reason, "finish_reason"))
         self._others[index] = self._halves, self._places
