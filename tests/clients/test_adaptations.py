@@ -223,6 +223,24 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"error": {"message": "Unknown parameter: 'messages[0].reasoning_details'."}},
         "no_reasoning_details",
     ),
+    (
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {}}]}]},
+        400,
+        {
+            "error": {
+                "message": "'messages.0' : for 'role:user' the following must be satisfied[('messages.0.content.0' : "
+                "property 'cache_control' is unsupported)]"
+            }
+        },
+        "no_cache_control",
+    ),
+    (
+        {"tools": [{"type": "function", "function": {"name": "f"}, "cache_control": {}}]},
+        422,
+        extra_field("cache_control"),
+        "no_cache_control",
+    ),
+    ({"messages": CALLED}, 422, extra_field("cache_control"), None),
     ({"messages": LONG_IDS}, 400, [{"error": {"message": UNSIGNED}}], "no_thought_signatures"),
     ({"messages": SIGNED}, 400, [{"error": {"message": UNSIGNED}}], None),
     ({"prompt_cache_options": {}}, 400, {"detail": "Unsupported parameter: prompt_cache_options"}, "no_prompt_cache_options"),

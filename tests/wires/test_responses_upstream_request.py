@@ -137,6 +137,24 @@ MESSAGES: list[tuple[str, list[Json], list[Json]]] = [
         ],
     ),
     (
+        "marks for a cache, which the API does not know",
+        [
+            {"role": "user", "content": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}]},
+            {"role": "assistant", "content": None, "tool_calls": [CALL]},
+            {
+                "role": "tool",
+                "tool_call_id": "c1",
+                "content": [{"type": "text", "text": "1", "cache_control": {"type": "ephemeral"}}],
+                "cache_control": {"type": "ephemeral"},
+            },
+        ],
+        [
+            {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "a"}]},
+            {"type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"},
+            {"type": "function_call_output", "call_id": "c1", "output": [{"type": "input_text", "text": "1"}]},
+        ],
+    ),
+    (
         "functions as they were before tools",
         [
             *ASKED,
@@ -357,3 +375,13 @@ def test_the_request_of_another_wire_counts_for_nothing() -> None:
     foreign = OriginalRequest("anthropic_messages", {"system": "s"})
 
     assert written(origin=foreign, max_tokens=3)["max_output_tokens"] == 3
+
+
+def test_tools_of_one_name_are_offered_once_and_without_marks() -> None:
+    """No call could say which one it means, and the API refuses members that it does not know."""
+    tool = {"type": "function", "function": FUNCTION}
+    tools = [{**tool, "cache_control": {"type": "ephemeral"}}, tool, {"type": "web_search"}, {"type": "web_search"}]
+
+    offered = written(ASKED, tools=tools)["tools"]
+
+    assert [FLAT, {"type": "web_search"}, {"type": "web_search"}] == offered

@@ -155,3 +155,26 @@ def sign_calls(body: Json) -> None:
     """Say of calls without a signature that they have none: few programs send back what they do not know."""
     for call in unsigned_calls(body):
         call["extra_content"] = _NO_SIGNATURE
+
+
+# ---- marks for the cache of prompts
+
+_MARK: Final = "cache_control"
+
+
+def marked(body: Json) -> list[Json]:
+    """Return what bears a mark for a cache of prompts: the request, messages, their parts, and tools."""
+    messages = body.get("messages")
+    messages = messages if isinstance(messages, list) else []
+    contents = [message.get("content") for message in messages if isinstance(message, dict)]
+    parts = [part for content in contents if isinstance(content, list) for part in content]
+    tools = body.get("tools")
+    tools = tools if isinstance(tools, list) else []
+    functions = [tool.get("function") for tool in tools if isinstance(tool, dict)]
+    return [holder for holder in (body, *messages, *parts, *tools, *functions) if isinstance(holder, dict) and _MARK in holder]
+
+
+def unmark(body: Json) -> None:
+    """Leave the marks out: the server caches what it likes."""
+    for holder in marked(body):
+        del holder[_MARK]

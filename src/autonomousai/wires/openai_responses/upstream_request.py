@@ -24,6 +24,8 @@ from ..shapes import refusal
 from ..tool_names import short_name
 from .items import WIRE_NAME, Json
 
+_MARK: Final = "cache_control"
+
 #: Members of a caller's own body that are about the server that the caller asked, and not about the answer.
 _OWN: Final = ("background", "previous_response_id", "stream_options")
 
@@ -148,7 +150,17 @@ def _input_content(content: Any) -> Any:
     """Return the content of a message that is no answer: text, or parts."""
     if content is None:
         return ""
-    return content if isinstance(content, str) else [_INPUT_PARTS.get(part["type"], _as_it_is)(part) for part in content]
+    return (
+        content
+        if isinstance(content, str)
+        else [_unmarked(_INPUT_PARTS.get(part["type"], _as_it_is)(part)) for part in content]
+    )
+
+
+def _unmarked(holder: Json) -> Json:
+    """Return a part or a tool without the mark by which other servers cache prompts: the API caches them unasked, and refuses
+    members that it does not know."""
+    return {name: value for name, value in holder.items() if name != _MARK} if _MARK in holder else holder
 
 
 def _output_content(message: Message) -> Any:
@@ -159,7 +171,7 @@ def _output_content(message: Message) -> Any:
     if isinstance(content, str) and not refused:
         return content
     parts = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or ()
-    parts = [_OUTPUT_PARTS.get(part["type"], _as_it_is)(part) for part in parts]
+    parts = [_unmarked(_OUTPUT_PARTS.get(part["type"], _as_it_is)(part)) for part in parts]
     return [*parts, {"type": "refusal", "refusal": refused}] if refused else parts
 
 
@@ -260,6 +272,7 @@ def _flat_tool(tool: Any) -> Any:
     if not isinstance(inner, dict):
         return tool
     flat = {"type": tool.get("type", "function"), **{k: v for k, v in tool.items() if v is not inner and k != "type"}, **inner}
+    flat = _unmarked(flat)
     if flat["type"] == "function":
         # Without a word, this API makes schemas strict, and chat completions do not.
         return {"parameters": None, "strict": False, **flat}
@@ -269,7 +282,13 @@ def _flat_tool(tool: Any) -> Any:
 
 
 def _tools(name: str, value: Any) -> Json:
-    return {"tools": [_flat_tool(tool) for tool in value] if isinstance(value, list) else value}
+    if not isinstance(value, list):
+        return {"tools": value}
+    offered: dict[Any, Any] = {}  # of each name the first: no call could say which it means
+    for place, tool in enumerate(map(_flat_tool, value)):
+        said = tool.get("name") if isinstance(tool, dict) else None
+        offered.setdefault(said if isinstance(said, str) else place, tool)
+    return {"tools": list(offered.values())}
 
 
 def _functions(name: str, value: Any) -> Json:
