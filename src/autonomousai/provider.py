@@ -33,6 +33,7 @@ from .request import (
     CallOptions,
     ChatRequest,
     as_flag,
+    as_model_name,
     misnamed_option,
     spread_extra_body,
     take_options,
@@ -362,6 +363,8 @@ def ask(
     answer = Answer()
     streams: object = stream  # callers without a type checker give 1, or numpy's own
     is_streamed = streams if isinstance(streams, bool) else as_flag("stream", streams)
+    if type(model) is not str:
+        model = as_model_name(model)
     request = ChatRequest(model, messages, is_streamed, fields=kwargs)  # type: ignore[arg-type]  # what answers it checks them
     return AsyncResult(provider.stream(request, CallOptions(proxy=proxy, answer=answer, **given)), answer=answer)
 

@@ -6,6 +6,7 @@ The two never share a namespace: a request field may bear any name, also one of 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import msgspec
@@ -63,6 +64,17 @@ def as_flag(name: str, value: object) -> bool:
     if isinstance(value, str | bytes):
         raise ValueError(f"{name} must be True or False, not text")
     return bool(value)
+
+
+def as_model_name(model: object) -> str:
+    """Return the name of a model, where it was given as None, as a member of an enumeration, or as a text of another class.
+    Raises `ValueError` for what is no name."""
+    name = model.value if isinstance(model, Enum) else model
+    if name is None:
+        return ""
+    if not isinstance(name, str):
+        raise ValueError(f"model must be the name of a model, not {type(model).__name__}")
+    return str.__str__(name)
 
 
 #: What each call has beside its fields and options.

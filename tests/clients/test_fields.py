@@ -6,6 +6,7 @@ import json
 from base64 import b64decode
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -93,3 +94,54 @@ async def test_a_tools_result_may_hold_paths(make: Make) -> None:
 
     assert "/a" in body
     assert "/b" in body
+
+
+class Model(Enum):
+    """Names of models, as callers keep them."""
+
+    LLAMA = "llama"
+
+
+class Named(str, Enum):  # noqa: UP042  as callers write it for older Pythons
+    """The same for older Pythons."""
+
+    LLAMA = "llama"
+
+
+@every_client
+@pytest.mark.parametrize("given", [Model.LLAMA, Named.LLAMA, Text("llama")])
+async def test_a_model_may_be_named_by_a_member(make: Make, given: Any) -> None:
+    """It is the member's value that is sent."""
+    async with ScriptedServer() as server, make(server.url) as provider:
+        with suppress(HTTPError):
+            await provider.create_async_generator(given, HELLO, stream=True)
+    body = server.requests[0].json()
+
+    assert "llama" == body.get("aiAgent", body.get("model"))
+
+
+@every_client
+@pytest.mark.parametrize("given", [5, ["llama"], object(), float("nan")])
+def test_what_is_no_name_of_a_model_is_told(make: Make, given: Any) -> None:
+    """It was sent as it stands, or not at all."""
+    with pytest.raises(ValueError, match="model must be the name of a model, not"):
+        make("http://127.0.0.1:1").create_async_generator(given, HELLO)
+
+
+def test_options_of_a_stream_are_an_object() -> None:
+    """The error names the field."""
+    with pytest.raises(ValueError, match="'stream_options' must be an object, not text"):
+        OpenAICompatible("http://127.0.0.1:1").create_async_generator("m", HELLO, stream=True, stream_options="include_usage")
+
+
+@pytest.mark.parametrize("given", [float("nan"), object(), {"a": 1}, b"x", ["a", None], ["a", {"b": 1.5}], [0.5]])
+async def test_what_cannot_be_embedded_is_told(given: Any) -> None:
+    """Before a server hears of it."""
+    with pytest.raises(ValueError, match=r"input(\[\d\])?: must be a text"):
+        await OpenAICompatible("http://127.0.0.1:1").embed("m", given)
+
+
+async def test_a_field_of_embeddings_is_a_number() -> None:
+    """As one of a conversation is."""
+    with pytest.raises(ValueError, match="'dimensions' must be a number"):
+        await OpenAICompatible("http://127.0.0.1:1").embed("m", "a", dimensions=float("nan"))

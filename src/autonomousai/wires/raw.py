@@ -5,6 +5,7 @@ asked for them, at the wire's own path; a chat template must not come between. D
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from math import isfinite
 from typing import Any, Final
 
 from ..errors import StatusError
@@ -43,11 +44,19 @@ def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable:
 
 def embedding_request(model: str, input: str | Sequence[Any], fields: Mapping[str, Any]) -> ChatRequest:
     """Return the request for the embeddings that *model* makes of *input*; *fields* that are None are left out. Raises
-    `ValueError` for an empty input."""
-    if not input:
+    `ValueError` for an empty input, and for one that is none."""
+    if isinstance(input, Mapping | bytes) or not (isinstance(input, str) or hasattr(input, "__iter__") or input is None):
+        raise ValueError(f"input: must be a text, a list of texts, or tokens, not {type(input).__name__}")
+    texts: Any = input if isinstance(input, str) else list(input or ())
+    if not texts:
         raise ValueError("input: must not be empty; give a text, or a list of texts")
+    for place, each in enumerate(texts if isinstance(texts, list) else ()):
+        if not isinstance(each, str | Sequence) and not hasattr(each, "__index__"):
+            raise ValueError(f"input[{place}]: must be a text, or a list of tokens, not {type(each).__name__}")
     given = {name: value for name, value in fields.items() if value is not None}
-    texts = input if isinstance(input, str) else list(input)
+    for name, value in given.items():
+        if isinstance(value, float) and not isfinite(value):
+            raise ValueError(f"the request field {name!r} must be a number, not {value}")
     return raw_request(EMBEDDINGS_WIRE, model, {"input": texts, **given}, fields=given)
 
 

@@ -69,6 +69,8 @@ def write_chat_request(model: str, messages: Messages, stream: bool, fields: Map
     if fields:
         request |= request_fields(fields)
         options = request.pop("stream_options", None)
+        if options is not None and not isinstance(options, Mapping):
+            raise ValueError(f"the request field 'stream_options' must be an object, not {kind(options)}")
     if stream:
         request["stream_options"] = {**options, **_COUNTED} if options else _COUNTED
     return encode_request(request)
