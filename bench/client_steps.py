@@ -42,11 +42,11 @@ HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding
 
 CALLS = [
     Goal("small", OPENAI, 0.62, BARE),
-    Goal("small", OURS, 1.5, BARE),
+    Goal("small", OURS, 1.4, BARE),
     Goal("one", OPENAI, 0.6, BARE),
-    Goal("one", OURS, 1.68, BARE),
+    Goal("one", OURS, 1.45, BARE),
     Goal("paced", OPENAI, 1, BARE),
-    Goal("paced", OURS, 1.35, BARE),
+    Goal("paced", OURS, 1.3, BARE),
 ]
 
 

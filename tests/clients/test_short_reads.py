@@ -10,11 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from autonomousai import HTTPError, IncompleteStreamError
+from autonomousai import FinishReason, HTTPError, IncompleteStreamError, Usage
+from autonomousai.answer import Answer
 from autonomousai.clients.prepared_request import PreparedRequest
 from autonomousai.clients.remote import ResponseStream
+from autonomousai.events import Started, ToolCallDelta
 from autonomousai.timeouts import Clocks
-from autonomousai.wires.base import Wire
+from autonomousai.wires.base import AnswerHead, Wire
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, AUTONOMOUSAI, OPENAI_CHAT
 from tests.wires.answers import ROLE, chunk, sse, text
 from tests.wires.test_single_events import CHUNKS, MESSAGE, MESSAGES, delta
@@ -37,7 +39,7 @@ class PiecesResponse:
         return self
 
     def peek(self) -> bytes:
-        return b""
+        return self.whole() or b""
 
     def whole(self) -> bytes | None:
         return b"".join(self._pieces) if self._is_whole else None
@@ -168,3 +170,41 @@ async def test_a_document_that_came_with_its_head_is_read_as_any(document: bytes
 
     assert long == short
     assert (short[0] != []) is (short[1] == "")
+
+
+def written(*events: Any, **more: Any) -> bytes:
+    """Return a stream as a server of this package writes it."""
+    head = AnswerHead(id="c", created=1, model="m")
+    return AUTONOMOUSAI.encode_stream([Started("m"), *events], head, **more)
+
+
+STREAMS = {
+    "usual": sse(ROLE, text("Hel"), text("lo"), chunk(reason="stop"), "[DONE]"),
+    "with the reason at the top": written("Hel", "lo", FinishReason("stop", "finish_reason")),
+    "with usage": written("Hello", FinishReason("stop", "finish_reason", Usage(1, 2, 3))),
+    "with a call": written(ToolCallDelta(0, "call_1", "f", "{}"), FinishReason("tool_calls", "finish_reason")),
+    "with another text than it says": written(
+        "Hello", FinishReason("stop", "finish_reason"), extension={"text_sha256": "0" * 64, "sha256": "0" * 64}
+    ),
+    "with ids": b"id: 1\n" + sse(ROLE, text("Hello"), chunk(reason="stop"), "[DONE]"),
+    "without a reason": sse(ROLE, text("Hello"), "[DONE]"),
+    "with an error": sse(ROLE, text("Hello")) + b'data: {"error":{"message":"no"}}\n\ndata: [DONE]\n\n',
+    "with lines of two kinds": sse(ROLE, text("Hello"), chunk(reason="stop"), "[DONE]").replace(b"\n", b"\r\n", 1),
+}
+
+
+@pytest.mark.parametrize("stream", STREAMS.values(), ids=STREAMS)
+@pytest.mark.parametrize("wire", [OPENAI_CHAT, AUTONOMOUSAI])
+async def test_a_stream_that_came_with_its_head_is_read_as_any(stream: bytes, wire: Wire) -> None:
+    """The same answer as where it comes byte by byte, or the same error, before which nothing of it was read then."""
+    short, short_error = await outcome(PiecesResponse([stream], is_whole=True), wire)
+    long, long_error = await outcome(PiecesResponse([stream[at : at + 1] for at in range(len(stream))]), wire)
+
+    assert (folded(long) if short else [], long_error) == (folded(short), short_error)
+    assert short or short_error
+
+
+def folded(events: list[Any]) -> list[Any]:
+    answer = Answer()
+    answer.add(events)
+    return answer.joined()

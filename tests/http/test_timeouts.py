@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from autonomousai.errors import TimeoutError as ClockError
+from autonomousai.http.aiohttp_connector import AttemptTimer, ConnectionAttempt
 from autonomousai.http.connection import ClientConnection
 from autonomousai.http.fairness import FairDispatcher
 from autonomousai.http.request_head import Origin
@@ -65,8 +66,8 @@ class OverAiohttp:
 
     def __init__(self, loop: HandLoop) -> None:
         self.error: ClockError | None = None
-        self.clocks = ReadTimeouts(loop, self._on_expired)  # type: ignore[arg-type]
-        self.clocks.begin(CLOCKS, loop.now + CLOCKS.total, loop.now)
+        made: Any = loop
+        self.clocks = ReadTimeouts(made, self._on_expired, CLOCKS, loop.now + CLOCKS.total, loop.now)
         self.clocks.wait()
 
     def _on_expired(self) -> None:
@@ -215,3 +216,25 @@ async def test_a_flood_that_makes_the_loop_slow_does_not_escape(kind: Kind) -> N
     clock, _, when = in_step(loop, kind(loop), "progress", late=0.3)
 
     assert (clock, 600 <= when <= 602) == ("total", True)
+
+
+async def test_attempts_of_one_loop_end_by_one_timer() -> None:
+    """Each when it is due, whichever began first; one whose caller cancels it was not due."""
+    timer, now = AttemptTimer(), asyncio.get_running_loop().time()
+
+    async def attempt(due: float) -> bool:
+        each = ConnectionAttempt(timer, due, None, fresh=True)
+        try:
+            await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            return each.finish()
+        return False
+
+    later, *due = [asyncio.create_task(attempt(when)) for when in (now + 1000, now, now - 1, now + 0.01)]
+    ended = await asyncio.gather(*due)
+    later.cancel()
+
+    assert ([True, True, True], False) == (ended, await later)
+    assert [0, 0, 0, 1] == [task.cancelling() for task in (*due, later)]
+    assert {} == timer.attempts
+    timer.stop()

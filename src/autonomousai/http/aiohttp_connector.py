@@ -18,29 +18,84 @@ from aiohttp.http_exceptions import HttpProcessingError
 from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, match_usual_head, split_head
 
 
-class ConnectionAttempt:
-    """One try of one request: its connection, when it was connected, and whether that had been used before.
+class AttemptTimer:
+    """Ends attempts whose time is over: one timer for all of a loop, set again only when it fires, or would be late.
+    ``attempts``: those that have not ended."""
 
-    ``fresh``: it may not have been.
+    def __init__(self) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.attempts: dict[ConnectionAttempt, None] = {}
+        self._handle: asyncio.TimerHandle | None = None
+        self._armed_at = 0.0
+
+    def watch(self, attempt: ConnectionAttempt) -> None:
+        """End *attempt* when it is due, or earlier than was said before."""
+        self.attempts[attempt] = None
+        if self._handle is None or attempt.due < self._armed_at:
+            if self._handle is not None:
+                self._handle.cancel()
+            self._armed_at = attempt.due
+            self._handle = self.loop.call_at(attempt.due, self._on_timer)
+
+    def stop(self) -> None:
+        """Leave no timer behind."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+
+    def _on_timer(self) -> None:
+        self._handle = None
+        for attempt in [attempt for attempt in self.attempts if attempt.due <= self._armed_at]:
+            del self.attempts[attempt]
+            attempt.expire()
+        if self.attempts:
+            self.watch(min(self.attempts, key=lambda attempt: attempt.due))
+
+
+class ConnectionAttempt:
+    """One try of one request, of the task that makes it: its connection, when it was connected, and whether that had been used
+    before.
+
+    ``fresh``: it may not have been. ``due``: the loop's time when it ends.
     """
 
-    __slots__ = ("connected", "deadline", "first_token", "fresh", "protocol", "reused", "timer")
+    __slots__ = (
+        "_cancelling", "_is_expired", "_task", "_timer", "connected", "deadline", "due", "first_token", "fresh", "protocol",
+        "reused",
+    )  # fmt: skip
 
-    def __init__(self, timer: asyncio.Timeout, deadline: float, first_token: float | None, *, fresh: bool) -> None:
-        self.timer = timer
-        self.deadline = deadline
+    def __init__(self, timer: AttemptTimer, deadline: float, first_token: float | None, *, fresh: bool) -> None:
+        self.deadline = self.due = deadline
         self.first_token = first_token
         self.fresh = fresh
         self.connected: float | None = None
         self.protocol: _Protocol | None = None
         self.reused = False
+        self._timer = timer
+        self._is_expired = False
+        task: Any = asyncio.current_task(timer.loop)
+        self._task: asyncio.Task[Any] = task
+        self._cancelling = task.cancelling()
+        timer.watch(self)
 
     def on_connected(self, protocol: _Protocol) -> None:
         self.protocol = protocol
         self.reused = protocol.requests > 1
-        self.connected = now = asyncio.get_running_loop().time()
-        if self.first_token is not None:
-            self.timer.reschedule(min(now + self.first_token, self.deadline))
+        self.connected = now = self._timer.loop.time()
+        if self.first_token is not None and now + self.first_token < self.deadline:
+            self.due = now + self.first_token
+            self._timer.watch(self)
+
+    def expire(self) -> None:
+        """Cancel the task, which waits; see `finish`."""
+        self._is_expired = True
+        self._task.cancel()
+
+    def finish(self) -> bool:
+        """Return whether the attempt has ended because it was due, and not by another's cancelling of its task. As
+        `asyncio.Timeout` does, at its end."""
+        self._timer.attempts.pop(self, None)
+        return self._is_expired and self._task.uncancel() <= self._cancelling
 
     @property
     def is_stale(self) -> bool:

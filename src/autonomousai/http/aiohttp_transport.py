@@ -21,7 +21,7 @@ from ..batches import cannot_pipe
 from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
-from .aiohttp_connector import ATTEMPT, ConnectionAttempt, TCPConnector, UnixConnector
+from .aiohttp_connector import ATTEMPT, AttemptTimer, ConnectionAttempt, TCPConnector, UnixConnector
 from .decoding import BodyDecoder, make_decoder
 from .descriptors import is_short, no_descriptors
 from .failures import (
@@ -75,10 +75,10 @@ class AiohttpTransport:
 
     def __init__(self, uds: str | None, user_agent: str, tls: ssl.SSLContext | None = None) -> None:
         self._tls = tls
+        self._timer = AttemptTimer()
         connector = UnixConnector(path=uds, limit=0) if uds else TCPConnector(limit=0)
         self._session = aiohttp.ClientSession(
             connector=connector,
-            headers={"User-Agent": user_agent, "Accept-Encoding": "identity"},
             cookie_jar=aiohttp.DummyCookieJar(),
             auto_decompress=False,
             max_line_size=MAX_HEAD,
@@ -86,9 +86,8 @@ class AiohttpTransport:
             **_MORE_LIMITS,
         )
         _open.add(self._session)
-        #: The headers of the last request, and what was sent of them.
-        self._given: tuple[tuple[str, str], ...] = ()
-        self._sent: Mapping[str, str] = {}
+        self._own = {"User-Agent": user_agent, "Accept-Encoding": "identity"}
+        self._given: tuple[tuple[str, str], ...] | None = None  # the headers of the last request
 
     async def send(
         self,
@@ -104,33 +103,36 @@ class AiohttpTransport:
         fresh: bool,
     ) -> AiohttpResponse:
         """See `Transport.send`."""
-        timer = asyncio.timeout_at(deadline)
         if (given := tuple(headers.items())) != self._given:
             self._learn(given)
-        head = self._sent
-        attempt = ConnectionAttempt(timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         extra: dict[str, Any] = {"ssl": self._tls or tls_context()} if url.startswith("https:") else {}
         if proxy is not None:
             extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
             if url.startswith("http://"):
-                head = {**head, **proxy.headers}
+                extra["headers"] = proxy.headers
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
+        attempt = ConnectionAttempt(self._timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
         token = ATTEMPT.set(attempt)
         try:
-            async with timer:
-                response = await self._session.request(
-                    method,
-                    url,
-                    headers=head,
-                    data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
-                    allow_redirects=False,
-                    timeout=_connect_timeout(clocks.connect),
-                    **extra,
-                )
-        except Exception as error:
+            response = await self._session.request(
+                method,
+                url,
+                data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
+                allow_redirects=False,
+                timeout=_connect_timeout(clocks.connect),
+                **extra,
+            )
+        except BaseException as error:
+            is_due = attempt.finish()
+            if isinstance(error, asyncio.CancelledError) and is_due:
+                raise _timeout_error(attempt, clocks) from error
+            if not isinstance(error, Exception):
+                raise
             where = without_credentials(url) if proxy is None or not isinstance(error, _AT_PROXY) else proxy.title
             raise _translate(error, attempt, clocks, where) from error
+        else:
+            attempt.finish()
         finally:
             ATTEMPT.reset(token)
         told = Headers(response.raw_headers)
@@ -149,12 +151,17 @@ class AiohttpTransport:
         return coded
 
     def _learn(self, given: tuple[tuple[str, str], ...]) -> None:
-        """Keep those headers of *given* that are a caller's to send: they are looked at once as long as they stay the same."""
-        self._sent = {name: value for name, value in given if is_sent(name, value)}
+        """Have those headers of *given* sent that are a caller's to send, from now on: as those of the session, aiohttp copies
+        them in one step, and they are looked at once as long as they stay the same."""
+        sent = self._session.headers
+        sent.clear()
+        sent.update(self._own)
+        sent.update({name: value for name, value in given if is_sent(name, value)})
         self._given = given
 
     async def aclose(self) -> None:
         """See `Transport.aclose`."""
+        self._timer.stop()
         await self._session.close()
         _open.discard(self._session)
 
@@ -224,9 +231,7 @@ def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, whe
     if isinstance(error, aiohttp.ConnectionTimeoutError):
         return ClockError("connect", clocks.connect)
     if isinstance(error, asyncio.TimeoutError):
-        first = attempt.first_token
-        silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
-        return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
+        return _timeout_error(attempt, clocks)
     if attempt.is_stale and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
         return StaleConnectionError()
     cause = getattr(error, "os_error", None) or error
@@ -236,6 +241,13 @@ def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, whe
         if isinstance(error, kinds):
             return translation(error, where)
     return error
+
+
+def _timeout_error(attempt: ConnectionAttempt, clocks: Clocks) -> ClockError:
+    """Return the error of an *attempt* whose time was over before the response's head came."""
+    first = attempt.first_token
+    silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
+    return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
 
 
 def _reason(error: Exception) -> str:
@@ -274,23 +286,23 @@ class AiohttpResponse:
         self._failure: ClockError | None = None  # the total timeout passed while nothing was read
         self._is_fresh = True  # nothing was read yet
         self._whole = b""  # what has come with the head, and is all; not read yet
-        self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired)
-        watch.begin(clocks, total_at, attempt.connected if streaming else None, lazily=True)
+        first_token_from = attempt.connected if streaming else None
+        self._watch = watch = ReadTimeouts(asyncio.get_running_loop(), self._on_expired, clocks, total_at, first_token_from)
         self.progress = watch.progress
         self.alive = watch.alive
         self.wait_no_longer_than = watch.wait_no_longer_than
 
     def peek(self) -> bytes:
-        """See `Response.peek`; aiohttp shows nothing that it does not give."""
-        return b""
-
-    def whole(self) -> bytes | None:
-        """See `Response.whole`."""
+        """See `Response.peek`; aiohttp shows nothing that it does not give, but here a body that is complete."""
         content = self._content
         if self._is_fresh and content.is_eof() and content.exception() is None:
             self._is_fresh = False
             self._whole = content.read_nowait(-1)
-        return self._whole or None
+        return self._whole
+
+    def whole(self) -> bytes | None:
+        """See `Response.whole`."""
+        return self.peek() or None
 
     def pipe_to(self, take: Callable[[bytes], bool]) -> Awaitable[bool]:
         """See `Response.pipe_to`; aiohttp wakes its reader with a task switch."""
@@ -375,9 +387,9 @@ class _CodedResponse(AiohttpResponse):
 
     decoder: BodyDecoder
 
-    def whole(self) -> bytes | None:
-        """See `Response.whole`; it was not decoded."""
-        return None
+    def peek(self) -> bytes:
+        """See `Response.peek`; what has come was not decoded."""
+        return b""
 
     async def read_some(self) -> bytes:
         """See `Response.read_some`."""

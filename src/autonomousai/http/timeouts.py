@@ -50,7 +50,16 @@ class ReadTimeouts:
         "waiting",
     )
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, expired: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        expired: Callable[[], None],
+        clocks: Clocks,
+        total_at: float,
+        first_token_from: float | None,
+    ) -> None:
+        """``total_at``: the loop's time when the total timeout passes; ``first_token_from``: the time from which the first
+        token's timeout runs, or None where it and the idle timeout do not. There is no timer until a task has to `wait`."""
         self.waiting = False
         self.is_overdue = False
         self.ends_quietly = False
@@ -60,29 +69,15 @@ class ReadTimeouts:
         self._handle: asyncio.TimerHandle | None = None
         self._armed_at = 0.0
         self._was_late = False
-        self._clocks: Clocks
-        self._clock: Clock
-        self._deadline: float
-        self._total_at: float
-        self._alive_until: float
-        self._winds = False
-
-    def begin(self, clocks: Clocks, total_at: float, first_token_from: float | None, *, lazily: bool = False) -> None:
-        """A request is on its way. ``total_at``: the loop's time when the total timeout passes; ``first_token_from``: the time
-        from which the first token's timeout runs, or None where it and the idle timeout do not. ``lazily``: without a timer,
-        until a task has to `wait`."""
         self._clocks = clocks
         self._total_at = self._alive_until = total_at
-        self.ends_quietly = self.is_overdue = False
         self._winds = first_token_from is not None
-        self._clock = "total"
+        self._clock: Clock = "total"
         self._deadline = total_at
         if first_token_from is not None and first_token_from + clocks.first_token < total_at:
             self._clock = "first_token"
             self._deadline = first_token_from + clocks.first_token
             self._alive_until = min(total_at, first_token_from + max(clocks.first_token, clocks.first_token_alive))
-        if not lazily:
-            self._arm()
 
     def wait(self) -> None:
         """From now on the reader waits."""
@@ -90,7 +85,7 @@ class ReadTimeouts:
         if self.is_overdue:
             self._expired()
         elif self._handle is None:
-            self._arm()
+            self._set(self._deadline)
 
     def progress(self) -> None:
         """An event came: from now on the idle timeout runs, from anew; where the total timeout runs alone, it still does."""
@@ -98,7 +93,10 @@ class ReadTimeouts:
             return
         self.ends_quietly = False  # what was taken for the end was none
         self._clock = "idle"
-        self._wind(self._time() + self._clocks.idle)
+        self.is_overdue = False
+        self._deadline = deadline = self._time() + self._clocks.idle
+        if deadline >= self._total_at or deadline < self._armed_at:
+            self._wind(deadline)
 
     def alive(self) -> None:
         """Something came that is no event: the first token is waited for anew, up to a bound of its own."""
@@ -113,7 +111,7 @@ class ReadTimeouts:
             self._clock = "total"
             self._deadline = self._total_at
         if self._deadline < self._armed_at and self._handle is not None:
-            self._arm()
+            self._set(self._deadline)
 
     def wait_no_longer_than(self, seconds: float) -> None:
         """The answer is proven; what may still follow is awaited this long, and then the body just ends."""
@@ -121,8 +119,8 @@ class ReadTimeouts:
             self.ends_quietly = True
             self.is_overdue = False
             self._deadline = min(self._total_at, self._time() + seconds)
-            if self._handle is not None:
-                self._arm()
+            if self._deadline < self._armed_at and self._handle is not None:
+                self._set(self._deadline)
 
     def stop(self) -> None:
         """No timer is left, and nothing is reported any more."""
@@ -143,19 +141,15 @@ class ReadTimeouts:
         clock = "total" if now >= self._total_at else self._clock
         return ClockError(clock, seconds_of(clock, self._clocks, at_bound=now >= self._alive_until), status=status)
 
-    def _arm(self) -> None:
-        """A timer that would fire after the deadline is set again; one that fires too early sets itself."""
-        if self._handle is None:
-            self._set(self._deadline)
-        elif self._deadline < self._armed_at:
-            self._handle.cancel()
-            self._set(self._deadline)
-
     def _set(self, when: float) -> None:
+        """Set the timer. One that would fire after the deadline is set again; one that fires too early sets itself."""
+        if self._handle is not None:
+            self._handle.cancel()
         self._armed_at = when
         self._handle = self._loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
+        self._handle = None
         now = self._time()
         late = now - self._armed_at > _LATE and not self._was_late
         self._was_late = late and now >= self._deadline
@@ -165,7 +159,6 @@ class ReadTimeouts:
             # The loop itself stood still: what came meanwhile has not been read yet, and would be blamed on the server.
             self._set(now + _LATE)
         elif self.waiting or now >= self._total_at:
-            self._handle = None
             self._expired()
         else:
             self.is_overdue = True

@@ -89,7 +89,6 @@ class AutonomousAIWire(OpenAIChatWire):
     paths = tuple(_PATH_MODELS)
     fields = FIELDS
     finish_reason_at_top = True
-    short_end = b""  # streams of its servers have ids, to be resumed after
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
@@ -124,6 +123,7 @@ class SeveralAnswersWire(AutonomousAIWire):
     """The same, where several choices were asked for: each chunk says which of them it continues."""
 
     decoder = ChatStreamDecoder
+    short_end = b""  # one choice is usual
 
 
 _SEVERAL: Final = SeveralAnswersWire()
