@@ -101,6 +101,10 @@ OPTION_NAMES: Final = CALL_OPTIONS | {"base_url", "self"}
 RESERVED: Final = OPTION_NAMES | {"model", "messages", "stream"}
 
 
+#: What the field ``seed`` says where none is wanted: -1 is that at llama.cpp, vLLM and LM Studio, and what many clients send.
+NO_SEED: Final = (None, -1)
+
+
 class OriginalRequest(msgspec.Struct, frozen=True):
     """A request as its caller wrote it, where that was over another wire than chat completions: an upstream of the same wire
     gets it unchanged, whatever of it has no place in a `ChatRequest`.

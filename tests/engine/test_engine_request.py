@@ -184,8 +184,8 @@ def fields(**given: Any) -> dict[str, Any]:
 
 
 def test_every_request_has_a_seed_and_no_prompt_cache() -> None:
-    """So that it can be repeated; seeds are drawn anew each time."""
-    drawn = [fields() for _ in range(20)]
+    """So that it can be repeated; seeds are drawn anew each time, also for -1, as clients of llama.cpp and vLLM write none."""
+    drawn = [fields(**given) for given in ({}, {"seed": -1}) for _ in range(10)]
 
     assert 20 == len({each["seed"] for each in drawn})
     assert all(0 <= each["seed"] < 2**31 for each in drawn)
@@ -206,6 +206,7 @@ LONG = "x" * (EXACT_SIZE + 1)
         ([{"role": "assistant", "content": None}, message("user", "Hello")], {}, True),
         ([message("user", LONG)], {"seed": 0}, True),
         ([message("user", LONG)], {"seed": None}, False),
+        ([message("user", LONG)], {"seed": -1}, False),
         ([message("user", LONG)], {"response_format": {"type": "json_object"}}, True),
     ],
 )
@@ -218,7 +219,7 @@ def test_an_answer_is_exact_where_that_is_asked_or_costs_little(
 
 
 @pytest.mark.parametrize(
-    ("seed", "expected"), [(0, 0), (5, 5), (2**32 - 2, 2**32 - 2), (2**32 - 1, 0), (2**40, 256), (-1, 2**32 - 2)]
+    ("seed", "expected"), [(0, 0), (5, 5), (2**32 - 2, 2**32 - 2), (2**32 - 1, 0), (2**40, 256), (-2, 2**32 - 3)]
 )
 def test_a_seed_is_folded_into_32_bits(seed: int, expected: int) -> None:
     """Always in the same way, and never into the one that means "draw"."""

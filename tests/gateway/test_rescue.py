@@ -98,16 +98,18 @@ async def test_the_same_again_is_exact(cause: ProviderError) -> None:
 
 
 async def test_the_same_again_has_the_same_seed() -> None:
-    """A seed is drawn where the caller gave none, so that there is a same again; a caller's own is kept."""
+    """A seed is drawn where the caller gave none, or -1, so that there is a same again; a caller's own is kept."""
     engine = Repeating(CUT, answer(*WHOLE))
     await read(gateway(engine))
     drawn = [call.kwargs["seed"] for call in engine.calls]
 
-    other = Repeating(CUT, answer(*WHOLE))
+    other, random = Repeating(CUT, answer(*WHOLE)), Repeating(CUT, answer(*WHOLE))
     await read(gateway(other), seed=7)
+    await read(gateway(random), seed=-1)
 
     assert drawn[0] == drawn[1]
     assert isinstance(drawn[0], int)
+    assert (1, True) == (len(seeds := {call.kwargs["seed"] for call in random.calls}), min(seeds) >= 0)
     assert [7, 7] == [call.kwargs["seed"] for call in other.calls]
 
 

@@ -14,6 +14,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..events import Message, Messages
+from ..request import NO_SEED
 from ..wires.fields import UNSUPPORTED, FieldTable
 from ..wires.messages import ROLES
 from ..wires.openai_chat.older_calls import with_tool_calls
@@ -191,8 +192,8 @@ def _if_any(param: str, value: Any) -> Any:
     return value or None
 
 
-def _seed(param: str, value: Any) -> int:
-    return int(value) % SEEDS
+def _seed(param: str, value: Any) -> int | None:
+    return None if value in NO_SEED else int(value) % SEEDS
 
 
 #: What becomes of fields whose rows say more than a table can. None: nothing need be said of it to the engine.
@@ -224,7 +225,7 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
         assert not is_exact([{"role": "user", "content": "Hello " * 1000}], {})
         assert is_exact([{"role": "user", "content": "Hello " * 1000}], {"seed": 1})
     """
-    if any(fields.get(name) is not None for name in ("seed", "response_format")):
+    if fields.get("seed") not in NO_SEED or fields.get("response_format") is not None:
         return True
     size = sum(len(msgspec.json.encode(fields[name])) for name in ("tools", "functions") if fields.get(name))
     for message in messages:

@@ -17,7 +17,7 @@ from ..batches import BatchStream, SentRequest, Sink, cannot_pipe
 from ..errors import HTTPError, IncompleteStreamError, ProviderError
 from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..report import Attempt, Report
-from ..request import CallOptions, ChatRequest
+from ..request import NO_SEED, CallOptions, ChatRequest
 from ..retry import backoff
 from ..settings import RescueConfig, RetryConfig
 from .replay_filter import DivergedError, ReplayFilter
@@ -306,7 +306,7 @@ class RouteState:
         settings: GatewaySettings,
     ) -> None:
         self.request = self.seeded = request
-        if request.fields.get("seed") is None:
+        if request.fields.get("seed") in NO_SEED:
             for upstream in route:
                 if upstream.provider.capabilities.deterministic and upstream.provider.repeats(request):
                     self.seeded = request.with_fields(seed=random.getrandbits(31) if report.seed is None else report.seed)

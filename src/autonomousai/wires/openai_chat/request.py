@@ -191,7 +191,7 @@ SAMPLING: Final = (
         "seed",
         whole(),
         "The embedded engine gives the same answer to the same request with the same seed, and reads the whole prompt for "
-        "that; other upstreams may.",
+        "that; other upstreams may. -1 is none for it.",
         uses=_TAKEN,
     ),
 )
