@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import secrets
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
@@ -29,6 +30,7 @@ from ..settings import EngineTask
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
+from ..wires.request_body import request_fields
 from ..wires.shapes import refusal
 from .answer_schema import guided_schemas
 from .choices import one_answer, side_by_side
@@ -56,7 +58,7 @@ from .loader import ModelPool, OnDemandEngine, context_for, details_for, memory_
 from .pipe import EngineBatches, EnginePipe
 from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, schemas_of, told_apart
-from .request import engine_fields, engine_messages, is_exact, size_of
+from .request import check_sizes, engine_fields, engine_messages, is_exact, size_of
 from .sampling import sampling_of, with_sampling
 from .stops import StopTexts, take_stops, with_stops
 from .supervisor import Supervisor
@@ -130,7 +132,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
 
     def __init__(
         self,
-        weights: str = DEFAULT_WEIGHTS,
+        weights: str | os.PathLike[str] = DEFAULT_WEIGHTS,
         *,
         slots: int = 4,
         context: int | Literal["auto"] = 4096,
@@ -147,9 +149,11 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         deputy: RemoteEngine | None = None,
         sampling: Mapping[str, float] | None = None,
     ) -> None:
+        weights = os.fspath(weights)
         if deputy is not None:
             context, projector = deputy.settings.context, deputy.settings.projector
         else:
+            check_sizes(slots=slots, context=context, threads=threads, max_tokens=max_tokens)
             if context == "auto":
                 context = context_for(weights, slots=slots, memory=memory, pool=pool)
             projector = str(find_projector(weights, mmproj) or "") if task == "chat" else ""
@@ -228,6 +232,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         row = MODELS.get(self.get_model(request.model))
         system = row.system if row else None
         messages = check_messages(request.messages)
+        request_fields(request.fields)  # of Python's numbers, JSON lacks some
         exact = is_exact(messages, request.fields)
         pipe = EnginePipe()
         question = _EngineQuestion(messages, system, request.fields, clocks, options.deadline, exact, options.answer, pipe)

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..errors import StatusError
+from ..errors import ConfigError, StatusError
 from ..events import Message, Messages
 from ..request import NO_SEED
 from ..wires.fields import UNSUPPORTED, FieldTable
@@ -214,6 +214,15 @@ _MADE: Final[dict[str, Callable[[str, Any], Any]]] = {
 EXACT_SIZE: Final = 1024
 
 
+def check_sizes(*, slots: Any, context: Any, threads: Any, max_tokens: Any) -> None:
+    """Raise `ConfigError` for sizes that an engine cannot have; llama.cpp would say so in words of its own, or end."""
+    given = {"slots": slots, "context": 1 if context == "auto" else context, "max_tokens": max_tokens, "threads": threads}
+    for name, value in given.items():
+        least = 0 if name == "threads" else 1
+        if isinstance(value, bool) or not isinstance(value, int) or not least <= value < 2**31:
+            raise ConfigError(f"must be a whole number from {least} on, not {value!r:.50}", key=name)
+
+
 def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     """Return whether the answer must be one that comes again with the same seed: where the caller gave one, where a broken
     answer could not be continued, as it is JSON of a schema, or where reading the whole prompt each time costs little. With the
@@ -227,7 +236,7 @@ def is_exact(messages: Messages, fields: Mapping[str, Any]) -> bool:
     """
     if fields.get("seed") not in NO_SEED or fields.get("response_format") is not None:
         return True
-    size = sum(len(msgspec.json.encode(fields[name])) for name in ("tools", "functions") if fields.get(name))
+    size = sum(len(str(fields[name])) for name in ("tools", "functions") if fields.get(name))
     for message in messages:
         content = message.get("content")
         if isinstance(content, str):
