@@ -62,6 +62,21 @@ def test_a_request_that_clearly_fits_is_decided_as_by_a_closer_look(bounds: Limi
     assert closely == quick
 
 
+@given(st.lists(st.tuples(st.sampled_from([-70, -1, -0.5, 0, 0.5, 1, 7, 70]), small), min_size=1, max_size=30))
+def test_a_limit_is_free_again_when_its_last_bucket_has_left(moves: list[tuple[float, int]]) -> None:
+    """Wherever the clock is set."""
+    counters, now, said = KeyCounters(), NOW, []
+    for number, (later, tokens) in enumerate(moves):
+        now += later
+        decision = counters.grant(now, "", Limits(10**6, 10**6), tokens, 0, f"{number}", inf)
+        assert decision is not None
+        last = [max(buckets, default=None) for buckets in (counters.requests, counters.tokens)]
+        expected = [0 if second is None else second + 61 - int(now) for second in last]
+        said.append(([decision.requests_reset, decision.tokens_reset], expected))
+
+    assert [expected for _, expected in said] == [resets for resets, _ in said]
+
+
 @pytest.mark.parametrize("anthropic", [False, True])
 @pytest.mark.parametrize("bounds", [Limits(), Limits(requests=9), Limits(tokens=9), Limits(10**6, 10**9, 3, 4, 5)])
 def test_the_lines_of_a_head_are_its_headers(bounds: Limits, anthropic: bool) -> None:

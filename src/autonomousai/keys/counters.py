@@ -102,14 +102,16 @@ class KeyCounters:
             buckets = self.requests
             buckets[moment] = buckets.get(moment, 0) + 1
             self.request_sum = used = self.request_sum + 1
-            requests_left = most - used
-            requests_reset = _RESET_S if len(buckets) == 1 else _reset(buckets, moment)
+            requests_left, requests_reset = most - used, _RESET_S  # no bucket is later than the present one
         if most := limits.tokens:
             buckets = self.tokens
             if tokens:
                 buckets[moment] = buckets.get(moment, 0) + tokens
                 self.token_sum += tokens
-            tokens_left, tokens_reset = most - self.token_sum, _reset(buckets, moment)
+                tokens_reset = _RESET_S
+            else:
+                tokens_reset = _reset(buckets, moment)
+            tokens_left = most - self.token_sum
             if tokens_left < 0:
                 tokens_left = 0
         return Decision(
@@ -276,8 +278,6 @@ def _wait_for_holds(left: int, held: int, least: int) -> int:
 
 def _reset(buckets: dict[int, int], now: int) -> int:
     """Return the seconds until the last of the *buckets* has left the window."""
-    if len(buckets) == 1 and now in buckets:  # quicker than to look for the last
-        return _RESET_S
     return next(reversed(buckets)) + _RESET_S - now if buckets else 0
 
 
