@@ -203,6 +203,16 @@ def test_what_no_way_honours_is_a_400_unless_the_caller_is_not_strict(keyword: s
     assert {"type": "object"} == guided_schemas({"response_format": made})["response_format"]
 
 
+@pytest.mark.parametrize("patterns", [[f"^x{number}.*y$" for number in range(33)], ["(?=a)b"], ["a{1,9999}"]])
+def test_patterns_of_names_are_bounded(patterns: list[str]) -> None:
+    """In number, and as those of values: with a hundred that overlap, each token takes a second."""
+    schema = {"type": "object", "patternProperties": {pattern: {} for pattern in patterns}}
+    with pytest.raises(StatusError, match="send strict: false") as caught:
+        answer_format(schema, "schema", is_loose=False)
+
+    assert (400, "schema.patternProperties") == (caught.value.status, caught.value.param)
+
+
 def test_a_reference_to_elsewhere_is_a_400_that_names_its_place() -> None:
     """llama.cpp would say so without the place; with `strict: false` it is left out."""
     schema = {"type": "object", "properties": {"a": {"$ref": "https://example.com/a.json"}}}

@@ -25,6 +25,9 @@ _MOST_VALUES: Final = 1000
 _MOST_COUNTED: Final = 10_000
 _LONGEST_PATTERN: Final = 500
 
+#: Of the names of one object's members: a hundred that overlap take a second for each token.
+_MOST_NAMES: Final = 32
+
 #: Of a whole number: the engine's grammar reads bounds as doubles, and makes them 64 bits.
 _GREATEST: Final = 9 * 10**18
 
@@ -67,6 +70,10 @@ def _is_pattern(value: Any) -> bool:
     except (re.error, OverflowError, RecursionError):
         return False
     return True
+
+
+def _are_names(patterns: dict[str, Any]) -> bool:
+    return len(patterns) <= _MOST_NAMES and all(map(_is_pattern, patterns))
 
 
 #: The keywords that are honoured, and what their values must be.
@@ -163,11 +170,7 @@ class _SchemaReader:
         kept: dict[str, Any] = {}
         for keyword, value in node.items():
             where = f"{place}.{keyword[:50]}"
-            if (
-                keyword in _MAPPINGS
-                and isinstance(value, dict)
-                and (keyword != "patternProperties" or all(map(_is_pattern, value)))
-            ):
+            if keyword in _MAPPINGS and isinstance(value, dict) and (keyword != "patternProperties" or _are_names(value)):
                 kept[keyword] = {name: self._schema(each, f"{where}.{name[:50]}") for name, each in value.items()}
             elif keyword in _LISTS and _is_values(value):
                 kept[keyword] = [self._schema(each, f"{where}[{index}]") for index, each in enumerate(value)]
