@@ -295,6 +295,36 @@ async def test_save_writes_the_conversation(name: str, expected: Any, env: dict[
     assert "mine" == foreign.read_text()
 
 
+@pytest.mark.parametrize("form", ["{}", "'{}'", '"{}"', "\\"])
+async def test_a_file_may_be_dropped_on_the_terminal(form: str, env: dict[str, str], tmp_path: Path) -> None:
+    """Terminals paste the name as a shell reads it: in quotes, or with backslashes; `/save` reads it so too."""
+    (tmp_path / "my notes.txt").write_text("The sky is blue.")
+    written = [str(tmp_path / name) for name in ("my notes.txt", "my talk.md")]
+    notes, talk_ = [name.replace(" ", r"\ ") if form == "\\" else form.format(name) for name in written]
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types(f"/file {notes}")
+        await terminal.sees("it goes with the next question")
+        terminal.types("Why?")
+        await terminal.sees("answered as llama")
+        terminal.types(f"/save {talk_}")
+        await terminal.sees(f"saved: {tmp_path / 'my talk.md'}")
+
+    assert '<file name="my notes.txt">\nThe sky is blue.\n</file>' in sent(server.requests[0])[0]["content"]
+    assert "Why?" in (tmp_path / "my talk.md").read_text()
+
+
+async def test_a_place_that_cannot_be_is_no_end_of_a_conversation(env: dict[str, str]) -> None:
+    """A home that no user has, under `/save`."""
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types("Hello")
+        await terminal.sees("answered as llama")
+        terminal.types("/save ~no-such-user/talk.md")
+        await terminal.sees("cannot write ~no-such-user/talk.md: No such file or directory")
+        await terminal.sees(PROMPT)
+
+
 async def test_the_last_question_can_be_asked_again_changed_or_withdrawn(env: dict[str, str]) -> None:
     """`/retry`, `/edit` and `/undo`: what was said before stays, and what is kept follows."""
     answers = [Script.stream(f"Answer {number}.") for number in range(1, 6)]

@@ -9,8 +9,10 @@ import logging
 import os
 import re
 import select
+import shlex
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TextIO
 
@@ -34,6 +36,19 @@ def decode(data: bytes) -> str:
     """Return text in UTF-8, or in what its byte order mark says (UTF-16, as Windows writes it). Raises `UnicodeDecodeError`."""
     is_wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return data.decode("utf-16" if is_wide else "utf-8-sig")
+
+
+def dropped_name(typed: str) -> str:
+    """Return the name of a file that was typed, or dropped on a terminal, which pastes it as a shell reads it: in quotes, or
+    with backslashes before spaces. What is a file as it stands is meant so."""
+    with suppress(OSError, RuntimeError, ValueError):
+        if Path(typed).expanduser().exists():
+            return typed
+    try:
+        read = shlex.split(typed)
+    except ValueError:
+        return typed
+    return read[0] if len(read) == 1 else typed
 
 
 def with_files(names: list[str], question: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -13,7 +14,7 @@ from ...suggestions import did_you_mean
 from ..errors import in_words
 from ..exit_codes import UsageError
 from .context import make_question, with_system
-from .files import STDIN, file_text, with_files
+from .files import STDIN, dropped_name, file_text, with_files
 from .images import image_part
 from .session import SessionRunner, words_of
 from .transcripts import transcript_json, transcript_markdown
@@ -124,9 +125,9 @@ class SlashCommands:
             return
         try:
             self.context.upstream.check_sight()
-            self._images.append(image_part(argument))
+            self._images.append(image_part(dropped_name(argument)))
         except (ProviderError, UsageError) as error:
-            self.terminal.error(str(error))
+            self.terminal.error(str(error).replace("--image", "/image"))
         else:
             self.terminal.note("it goes with the next question")
 
@@ -134,6 +135,7 @@ class SlashCommands:
         if argument in ("", STDIN):
             self.terminal.error("/file needs the name of a file")
             return
+        argument = dropped_name(argument)
         try:
             file_text(argument)
         except (ProviderError, UsageError) as error:
@@ -187,7 +189,9 @@ class SlashCommands:
         if not argument:
             self.terminal.error("/save needs the name of a file")
             return
-        path = Path(argument).expanduser()
+        path = Path(dropped_name(argument))
+        with suppress(RuntimeError):  # a home that is not known is a name like any other
+            path = path.expanduser()
         messages = with_system(self.context.settings.system, self.session.told())
         text = transcript_json(messages) if path.suffix == ".json" else transcript_markdown(messages)
         try:
@@ -195,8 +199,8 @@ class SlashCommands:
                 file.write(text)
         except FileExistsError:
             self.terminal.error(f"{path} exists already; choose another name")
-        except OSError as error:
-            self.terminal.error(f"cannot write {path}: {error.strerror}")
+        except (OSError, ValueError) as error:
+            self.terminal.error(f"cannot write {path}: {getattr(error, 'strerror', error)}")
         else:
             self._saved = path
             self.terminal.note(f"saved: {path}")
