@@ -26,20 +26,39 @@ _passed: pytest.StashKey[bool] = pytest.StashKey()
 
 def pytest_addoption(parser: pytest.Parser, pluginmanager: pytest.PytestPluginManager) -> None:
     """The options, and the setting where recordings are."""
-    group = parser.getgroup("autonomousai", "recordings of language models (autonomousai.testing)")
-    shared = importlib.util.find_spec("pytest_recording") is not None and not pluginmanager.is_blocked("recording")
-    if not shared:
-        group.addoption(
-            "--record-mode",
-            choices=MODES,
-            default=None,
-            help="recorded_llm: once (the default) records what has no recording yet; none only replays, for CI; all or "
-            "rewrite records again; new_episodes records what a recording lacks",
-        )
-    group.addoption(
+    if not _may_be_shared(pluginmanager):
+        _add_record_mode(parser)
+    _group(parser).addoption(
         "--llm-chaos-seed", type=int, default=None, metavar="N", help="the seed of faults that are drawn: repeats a failed test"
     )
     parser.addini("llm_recordings", "the folder of recordings, beside each test file", default="recordings")
+
+
+def pytest_load_initial_conftests(early_config: pytest.Config, parser: pytest.Parser) -> None:
+    """The option that pytest-recording has too, where that is installed and not loaded: now all plugins are known."""
+    plugins = early_config.pluginmanager
+    loaded = (getattr(plugin, "__name__", "") for _, plugin in plugins.list_name_plugin())
+    if _may_be_shared(plugins) and not any(name.partition(".")[0] == "pytest_recording" for name in loaded):
+        _add_record_mode(parser)
+
+
+def _may_be_shared(plugins: pytest.PytestPluginManager) -> bool:
+    """Return whether pytest-recording could bring the option."""
+    return importlib.util.find_spec("pytest_recording") is not None and not plugins.is_blocked("recording")
+
+
+def _add_record_mode(parser: pytest.Parser) -> None:
+    _group(parser).addoption(
+        "--record-mode",
+        choices=MODES,
+        default=None,
+        help="recorded_llm: once (the default) records what has no recording yet; none only replays, for CI; all or "
+        "rewrite records again; new_episodes records what a recording lacks",
+    )
+
+
+def _group(parser: pytest.Parser) -> pytest.OptionGroup:
+    return parser.getgroup("autonomousai", "recordings of language models (autonomousai.testing)")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import sys
@@ -115,7 +116,11 @@ class OnTerminal:
     async def __aexit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self.child.close(force=True)
+        try:
+            self.child.close(force=True)
+        except pexpect.ExceptionPexpect:  # it was killed, and a machine that is busy elsewhere takes more than a moment for it
+            with contextlib.suppress(ChildProcessError):
+                await asyncio.to_thread(os.waitpid, self.child.pid, 0)
 
     async def sees(self, text: str) -> str:
         """Wait until *text* is on the screen, and return what came before it."""

@@ -213,15 +213,15 @@ def test_it_is_not_loaded_twice(run: Run, tmp_path: Path) -> None:
 
 
 def test_an_option_of_the_same_name_serves_both(run: Run, tmp_path: Path) -> None:
-    """pytest-recording's, where that is installed."""
+    """pytest-recording's, where that is loaded; it may be installed alone."""
     (tmp_path / "pytest_recording").mkdir()
     (tmp_path / "pytest_recording/__init__.py").write_text(
         "def pytest_addoption(parser):\n    parser.addoption('--record-mode', choices=['once', 'none'], default=None)\n"
     )
 
-    code, printed = run(RECORDED, "-p", "pytest_recording", "--record-mode", "none")
+    results = [run(RECORDED, *loaded, "--record-mode", "none") for loaded in (("-p", "pytest_recording"), ())]
 
-    assert (1, True) == (code, "there is no recording" in printed), printed
+    assert [(1, True)] * 2 == [(code, "there is no recording" in printed) for code, printed in results], results
 
 
 def test_a_proxy_of_the_environment_is_not_for_the_tests_servers(run: Run) -> None:
@@ -257,3 +257,22 @@ def test_the_plugin_costs_nothing_where_it_is_not_used() -> None:
     done = subprocess.run([sys.executable, "-W", "error", "-c", code], capture_output=True, text=True, check=True)
 
     assert f"['{PLUGIN}']\n" == done.stdout
+
+
+def test_a_plugin_that_blocks_sockets_is_heard_at_once(run: Run, tmp_path: Path) -> None:
+    """As pytest-socket does, under which not even an event loop can be made: its own words fail the test."""
+    (tmp_path / "blocking.py").write_text(
+        "import socket\nclass Blocked(socket.socket):\n    def __new__(cls, *args, **kwargs):\n"
+        "        raise RuntimeError('a test tried to use a socket')\n"
+    )
+    text = """
+def test_hello(scripted_llm, monkeypatch):
+    import socket
+    import blocking
+    monkeypatch.setattr(socket, "socket", blocking.Blocked)
+    scripted_llm()
+"""
+    code, printed = run(text)
+
+    assert (1, True) == (code, "RuntimeError: a test tried to use a socket" in printed), printed
+    assert "1 failed" in printed

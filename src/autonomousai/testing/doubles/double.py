@@ -41,7 +41,7 @@ class Double(Assertions):
         self._server = ScriptedServer(self._answer)
         #: Plays the scripts under the faults: it is asked for them, and serves nothing.
         self._scripts = ScriptedServer(*scripts)
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), name="autonomousai.testing", daemon=True)
+        self._thread = threading.Thread(target=self._run, name="autonomousai.testing", daemon=True)
         self._started: Future[asyncio.AbstractEventLoop] = Future()
         self._leave = asyncio.Event()
         self._failure: BaseException | None = None
@@ -159,6 +159,16 @@ class Double(Assertions):
         script = self._scripts.take(request)
         self._scripts.requests.clear()
         return script
+
+    def _run(self) -> None:
+        """Serve in this thread. What keeps even a loop from being made (a plugin that blocks sockets) is raised by `start`."""
+        serving = self._serve()
+        try:
+            asyncio.run(serving)
+        except BaseException as error:
+            serving.close()
+            if not self._started.done():
+                self._started.set_exception(error)
 
     async def _serve(self) -> None:
         try:
