@@ -62,6 +62,7 @@ USED = {
     "role": "user",
     "content": [{"type": "tool_result", "tool_use_id": "toolu_1", "content": [{"type": "text", "text": ""}]}],
 }
+USED_BY_KIMI = {"type": "tool_result", "tool_use_id": "functions.f:0", "content": "7"}
 THINKS = {"thinking": {"type": "enabled", "budget_tokens": 2000}}
 
 
@@ -85,6 +86,17 @@ TURNS: list[tuple[str, Json, Json]] = [
         "messages.1.content.0.type: Expected `thinking` or `redacted_thinking`, but found `tool_use`.",
         {"messages": [HI, says(USE), USED], **THINKS},
         {"messages": [HI, says(USE), USED]},
+    ),
+    (
+        "messages.1.content.0.tool_use.id: String should match pattern '^[a-zA-Z0-9_-]+$'",
+        {"messages": [HI, says({**USE, "id": "functions.f:0"}), {"role": "user", "content": [USED_BY_KIMI]}]},
+        {
+            "messages": [
+                HI,
+                says({**USE, "id": "functions_f_0"}),
+                {"role": "user", "content": [{**USED_BY_KIMI, "tool_use_id": "functions_f_0"}]},
+            ]
+        },
     ),
     (
         "messages: text content blocks must be non-empty",

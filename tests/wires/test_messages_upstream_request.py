@@ -296,15 +296,16 @@ MESSAGES: dict[str, tuple[list[Json], Any, list[Json]]] = {
     "ids of other vendors": (
         [
             say("user", "a"),
-            say("assistant", None, tool_calls=[call("functions.f:0"), call("functions_f_0")]),
-            say("tool", "1", tool_call_id="functions.f:0"),
-            say("tool", "2", tool_call_id="functions_f_0"),
+            say("assistant", None, tool_calls=[call("call:f.0"), call("call_f_0"), call("functions.f:0")]),
+            say("tool", "1", tool_call_id="call:f.0"),
+            say("tool", "2", tool_call_id="call_f_0"),
+            say("tool", "3", tool_call_id="functions.f:0"),
         ],
         None,
         [
             say("user", [text("a")]),
-            say("assistant", [use("functions_f_0"), use("functions_f_0_")]),
-            say("user", [result("functions_f_0", "1"), result("functions_f_0_", "2")]),
+            say("assistant", [use("call_f_0"), use("call_f_0_"), use("functions.f:0")]),
+            say("user", [result("call_f_0", "1"), result("call_f_0_", "2"), result("functions.f:0", "3")]),
         ],
     ),
     "the older form of calls": (
@@ -563,9 +564,18 @@ def test_ids_of_calls_that_another_upstream_drew_are_such_as_the_api_takes() -> 
             {"role": "assistant", "content": "b"},
         ]
 
-    written = json.loads(original(asked(messages=messages("functions.f:0"))))
+    written = json.loads(original(asked(messages=messages("call:f|0"))))
 
-    assert messages("functions_f_0") == written["messages"]
+    assert messages("call_f_0") == written["messages"]
+
+
+def test_ids_of_kimi_stay_as_they_are() -> None:
+    """A server of that model finds the function in them; for Anthropic they are another form, where it refuses them."""
+    use = {"type": "tool_use", "id": "functions.f:0", "name": "f", "input": {}}
+    result = {"type": "tool_result", "tool_use_id": "functions.f:0", "content": "1"}
+    messages = [{"role": "assistant", "content": [use]}, {"role": "user", "content": [result]}]
+
+    assert messages == json.loads(original(asked(messages=messages)))["messages"]
 
 
 def test_an_id_that_another_upstream_drew_in_each_turn_is_each_calls_own() -> None:

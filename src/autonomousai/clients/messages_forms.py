@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
+from ..wires.anthropic_messages.upstream_messages import with_clean_ids
 from ..wires.sealed_thoughts import is_packed
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
 from .answer_limits import SHORTER_ANSWER
@@ -189,8 +190,23 @@ EMPTY_TEXTS: Final = Adaptation(
     _leave_out_empty_text,
 )
 
+_OF_IDS: Final = late_pattern(r"tool_use[\w.`'\" ]{0,20}\bid\b[^\n]{0,60}pattern|tool_use_id[^\n]{0,60}pattern", re.IGNORECASE)
+
+
+def _clean_ids(body: Json) -> None:
+    body["messages"] = with_clean_ids(body["messages"], keeps_kimis=False)
+
+
+CLEAN_IDS: Final = Adaptation(
+    "clean_call_ids",
+    lambda body, said, param: (
+        bool(_OF_IDS.search(said)) and with_clean_ids(body["messages"], keeps_kimis=False) != body["messages"]
+    ),
+    _clean_ids,
+)
+
 #: All that is changed of a request in the API's own words.
-_OF_CALLERS: Final = (SIGNATURES, THOUGHTS, EMPTY_TEXTS)
+_OF_CALLERS: Final = (SIGNATURES, THOUGHTS, EMPTY_TEXTS, CLEAN_IDS)
 
 #: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
 MESSAGES_FORMS: Final[tuple[Form, ...]] = (

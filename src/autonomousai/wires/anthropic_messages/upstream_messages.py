@@ -28,6 +28,9 @@ _INVALID: Final = "INVALID_JSON"
 
 _DATA_URL: Final = late_pattern(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL | re.IGNORECASE)
 _NOT_IN_IDS: Final = late_pattern(r"[^a-zA-Z0-9_-]")
+#: Ids as Kimi draws them, whose template finds the name of the function and the number of the call in them: a server of that
+#: model wants them back as they are, and Anthropic's own refuses them.
+_OF_KIMI: Final = late_pattern(r"functions\.[a-zA-Z0-9_-]+:\d+")
 _MEDIA_TYPES: Final = {"image/jpg": "image/jpeg", "": "text/plain"}
 _MARK: Final = "cache_control"
 
@@ -125,15 +128,19 @@ def _said_besides(message: Message) -> list[Json]:
 
 
 class _CallIds:
-    """Ids of calls, as the API takes them: other vendors draw some with other characters."""
+    """Ids of calls, as the API takes them: other vendors draw some with other characters. *keeps_kimis*: those of Kimi stay as
+    they are."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_kimis: bool = True) -> None:
+        self._keeps_kimis = keeps_kimis
         self._ids: dict[str, str] = {}
         self._used: set[str] = set()
         self._function = ""
 
     def known(self, call_id: str) -> str:
         """Return the id of a call; two that differ stay different."""
+        if self._keeps_kimis and _OF_KIMI.fullmatch(call_id):
+            return call_id
         if call_id not in self._ids:
             clean = _NOT_IN_IDS.sub("_", call_id) or "call"
             if clean in self._used:
@@ -153,9 +160,9 @@ class _CallIds:
         return self._function
 
 
-def with_clean_ids(messages: list[Any]) -> list[Any]:
+def with_clean_ids(messages: list[Any], *, keeps_kimis: bool = True) -> list[Any]:
     """Return messages of the API's own with ids of calls as it takes them, each for one call: another upstream may have drawn
-    some of them."""
+    some of them. *keeps_kimis*: those of Kimi stay as they are, until a server refuses them."""
     blocks = [
         block
         for message in messages
@@ -166,7 +173,7 @@ def with_clean_ids(messages: list[Any]) -> list[Any]:
     if not blocks:
         return messages
     ids = [said for block in blocks for name in _ID_MEMBERS if isinstance(said := block.get(name), str)]
-    made = [block["id"] for block in blocks if isinstance(block.get("id"), str)]
+    made = [said for block in blocks if isinstance(said := block.get("id"), str) and not _OF_KIMI.fullmatch(said)]
     if len(made) != len({*made}):
         distinct = DistinctIds({*made})
         messages = [
@@ -175,7 +182,7 @@ def with_clean_ids(messages: list[Any]) -> list[Any]:
         ]
     if all(_NOT_IN_IDS.search(each) is None for each in ids):
         return messages
-    calls = _CallIds()
+    calls = _CallIds(keeps_kimis=keeps_kimis)
     return [_with_ids(message, dict.fromkeys(_ID_MEMBERS, calls.known)) for message in messages]
 
 
