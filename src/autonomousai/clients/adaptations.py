@@ -9,7 +9,8 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable, Iterable
-from typing import Any, ClassVar, Final, Self, TypeAlias
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Self, TypeAlias
 
 import msgspec
 
@@ -39,9 +40,10 @@ from .conversation_forms import (
     unsigned_calls,
     without_content,
 )
-from .held_schemas import PlainSchemas
-from .replayed_items import leave_out_foreign, leave_out_thoughts, refuses_foreign, refuses_thoughts
 from .tool_schemas import FlatSchemas, WithoutKeyword
+
+if TYPE_CHECKING:
+    from .held_schemas import PlainSchemas
 
 Json = dict[str, Any]
 
@@ -124,7 +126,7 @@ class Adaptation(msgspec.Struct, frozen=True):
         return self if name == self.name else None
 
 
-Form: TypeAlias = Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas
+Form: TypeAlias = "Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas"
 
 
 def without(name: str, words: Callable[[str], bool]) -> Adaptation:
@@ -211,6 +213,12 @@ def _drop_reasoning(body: Json) -> None:
         message.pop(REASONING, None)
 
 
+def _items() -> ModuleType:
+    from . import replayed_items  # noqa: PLC0415  few servers refuse an item
+
+    return replayed_items
+
+
 def _list_input(body: Json) -> None:
     body["input"] = [{"type": "message", "role": "user", "content": body["input"]}]
 
@@ -249,8 +257,16 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         lambda body, said, param: isinstance(body.get("input"), str) and bool(_LIST_INPUT.search(said)),
         _list_input,
     ),
-    Adaptation("no_foreign_items", refuses_foreign, leave_out_foreign),
-    Adaptation("no_encrypted_thoughts", refuses_thoughts, leave_out_thoughts),
+    Adaptation(
+        "no_foreign_items",
+        lambda body, said, param: isinstance(body.get("input"), list) and _items().refuses_foreign(body, said, param),
+        lambda body: _items().leave_out_foreign(body),
+    ),
+    Adaptation(
+        "no_encrypted_thoughts",
+        lambda body, said, param: isinstance(body.get("input"), list) and _items().refuses_thoughts(body, said, param),
+        lambda body: _items().leave_out_thoughts(body),
+    ),
     Adaptation(
         "max_completion_tokens",
         lambda body, said, param: "max_tokens" in body and "max_completion_tokens" in said and not TOO_LARGE.search(said),

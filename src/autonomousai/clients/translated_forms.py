@@ -10,7 +10,6 @@ from typing import Any, ClassVar, Final
 from ..late import late_pattern
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
 from .answer_limits import LONGER_ANSWER
-from .held_schemas import loosen, refuses_strict
 
 #: Fields without which an answer is still one to the same question, and that models refuse that think, or cannot.
 _FIELDS: Final = (
@@ -60,6 +59,18 @@ def _refuses_encrypted(body: Json, said: str, param: str | None) -> bool:
     return "include" in body and bool(_ENCRYPTED.search(said))
 
 
+def _refuses_strict(body: Json, said: str, param: str | None) -> bool:
+    from .held_schemas import refuses_strict  # noqa: PLC0415  few servers refuse a schema
+
+    return refuses_strict(body, said, param)
+
+
+def _loosen(body: Json) -> None:
+    from .held_schemas import loosen  # noqa: PLC0415  few servers refuse a schema
+
+    loosen(body)
+
+
 class TranslatedAdaptations(Adaptations):
     """What was learnt of a server by requests of callers of other APIs."""
 
@@ -67,7 +78,7 @@ class TranslatedAdaptations(Adaptations):
         Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
         Adaptation("no_encrypted_reasoning", _refuses_encrypted, lambda body: body.pop("include", None)),
         LONGER_ANSWER,
-        Adaptation("no_strict_schemas", refuses_strict, loosen),
+        Adaptation("no_strict_schemas", _refuses_strict, _loosen),
         *ADAPTATIONS,
         *(without(name, _is_refused) for name in _FIELDS),
     )

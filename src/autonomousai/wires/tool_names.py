@@ -3,14 +3,16 @@ have such names, and other servers take them."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from ..late import late_pattern
 
 #: The member of `ChatRequest.echo` with the tools' own names by those under which others offer them.
 NAMES: Final = "names"
+
+#: The member of `ChatRequest.echo` with the names of custom tools.
+CUSTOM: Final = "custom"
 
 #: Characters of the longest name of a function that OpenAI's chat completions take.
 LONGEST: Final = 64
@@ -20,7 +22,9 @@ _NOT_IN_NAMES: Final = late_pattern(r"[^a-zA-Z0-9_-]")
 
 def shortened(name: str, meant: str) -> str:
     """Return a name that begins as *name* does, and is of what is *meant* alone."""
-    return f"{name[: LONGEST - 9]}_{hashlib.sha256(meant.encode()).hexdigest()[:8]}"
+    from hashlib import sha256  # noqa: PLC0415  few names are longer, and it is slow to come
+
+    return f"{name[: LONGEST - 9]}_{sha256(meant.encode()).hexdigest()[:8]}"
 
 
 def short_name(name: str) -> str:
@@ -39,3 +43,17 @@ def short_name(name: str) -> str:
 def own_names(names: Iterable[Any]) -> dict[str, str]:
     """Return those of *names* that are offered under others, by these."""
     return {short: name for name in names if isinstance(name, str) and (short := short_name(name)) != name}
+
+
+def asked_names(tools: Any) -> dict[str, Any]:
+    """Return what the answer to a request of chat completions with these *tools* repeats of them; see `ChatRequest.echo`."""
+    offered = [_offered(tool) for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
+    own = own_names(name for name, _ in offered)
+    custom = [name for name, is_custom in offered if is_custom and isinstance(name, str)]
+    return {**({NAMES: own} if own else {}), **({CUSTOM: custom} if custom else {})}
+
+
+def _offered(tool: Mapping[str, Any]) -> tuple[Any, bool]:
+    kind = tool.get("type", "function")
+    inner = tool.get(kind) if kind in ("function", CUSTOM) else None
+    return (inner.get("name") if isinstance(inner, Mapping) else None), kind == CUSTOM

@@ -5,36 +5,19 @@ custom tools (OpenAI API reference, "Create chat completion": ``custom``), and n
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from ...events import Batch, Extra, FinishReason, ToolCallDelta
 from ..custom_tools import custom_input
-from ..tool_names import NAMES, own_names
+from ..tool_names import CUSTOM, NAMES
 from .chunks import WIRE
 
 if TYPE_CHECKING:
     from ..base import StreamEncoder
 
 Json = dict[str, Any]
-
-#: The member of `ChatRequest.echo` with the names of custom tools.
-CUSTOM: Final = "custom"
-
-
-def asked_names(tools: Any) -> Json:
-    """Return what the answer to a request with these *tools* repeats of them; see `ChatRequest.echo`."""
-    offered = [_offered(tool) for tool in tools if isinstance(tool, Mapping)] if isinstance(tools, list) else []
-    own = own_names(name for name, _ in offered)
-    custom = [name for name, is_custom in offered if is_custom and isinstance(name, str)]
-    return {**({NAMES: own} if own else {}), **({CUSTOM: custom} if custom else {})}
-
-
-def _offered(tool: Mapping[str, Any]) -> tuple[Any, bool]:
-    kind = tool.get("type", "function")
-    inner = tool.get(kind) if kind in ("function", CUSTOM) else None
-    return (inner.get("name") if isinstance(inner, Mapping) else None), kind == CUSTOM
 
 
 class AskedCalls:

@@ -38,7 +38,7 @@ from ..shapes import (
     whole,
 )
 from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
-from .asked_calls import asked_names
+from ..tool_names import asked_names
 from .neutral import NEUTRAL
 from .older_calls import OLDER, is_older
 

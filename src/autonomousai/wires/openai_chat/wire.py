@@ -10,9 +10,8 @@ from ...request import ChatRequest
 from ..base import AnswerHead, Operation, StreamEncoder, Wire
 from ..fields import FieldTable
 from ..request_body import decode_object, write_chat_request
-from ..tool_names import NAMES
+from ..tool_names import CUSTOM, NAMES
 from ..usual_request import read_usual_request
-from .asked_calls import CUSTOM, AskedCallsEncoder, asked_events
 from .chunks import Chunk
 from .completion import decode_completion, encode_completion
 from .decoder import ChatStreamDecoder
@@ -91,7 +90,11 @@ class OpenAIChatWire(Wire):
             ids=ids,
             begun=begun,
         )
-        return AskedCallsEncoder(encoder, echo) if NAMES in echo or CUSTOM in echo else encoder
+        if not (NAMES in echo or CUSTOM in echo):
+            return encoder
+        from .asked_calls import AskedCallsEncoder  # noqa: PLC0415  few requests have such tools
+
+        return AskedCallsEncoder(encoder, echo)
 
     def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_stream`."""
@@ -107,7 +110,7 @@ class OpenAIChatWire(Wire):
             document = write_short_answer(events, head, extension)
         if document is None:
             document = encode_completion(
-                asked_events(events, head.echo) if head.echo else events,
+                _as_asked(events, head.echo) if head.echo else events,
                 id=head.id,
                 created=head.created,
                 model=head.model,
@@ -129,6 +132,12 @@ class OpenAIChatWire(Wire):
 
 
 OPENAI_CHAT: Final = OpenAIChatWire()
+
+
+def _as_asked(events: Batch, echo: dict[str, Any]) -> Batch:
+    from .asked_calls import asked_events  # noqa: PLC0415  few requests have such tools
+
+    return asked_events(events, echo)
 
 
 class OlderCallsEncoder(ChatStreamEncoder):
