@@ -29,6 +29,17 @@ REFUSALS: list[tuple[dict[str, Any], str, dict[str, Any] | None]] = [
         "Unsupported parameter: 'reasoning.effort' is not supported with this model.",
         {"reasoning": {"summary": "auto"}},
     ),
+    (
+        {"reasoning": {"effort": "high", "summary": "auto"}},
+        "Your organization must be verified to generate reasoning summaries. Please go to: https://platform.openai.com/…",
+        {"reasoning": {"effort": "high"}},
+    ),
+    (
+        {"reasoning": {"summary": "auto"}},
+        "Unsupported parameter: 'reasoning.summary' is not supported with this model.",
+        {},
+    ),
+    ({"reasoning": {"effort": "high"}}, "Unsupported parameter: 'reasoning.summary' is not supported with this model.", None),
     ({"reasoning_effort": "high"}, "messages: must not be empty", None),
     ({}, '"llama3.2" does not support thinking', None),
     (

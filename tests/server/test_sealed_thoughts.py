@@ -174,7 +174,8 @@ async def test_a_caller_who_thinks_gets_what_is_encrypted() -> None:
 
     asked = [each.json() for each in upstream.requests]
     assert [["reasoning.encrypted_content"], None, None] == [each.get("include") for each in asked]
-    assert [{"effort": "medium"}, {"effort": "medium"}, None] == [each.get("reasoning") for each in asked]
+    wanted = {"effort": "medium", "summary": "auto"}
+    assert [wanted, wanted, None] == [each.get("reasoning") for each in asked]
 
 
 async def test_what_another_vendor_sealed_is_left_out_where_it_is_refused() -> None:

@@ -225,7 +225,11 @@ FATES: list[tuple[str, Any, Json]] = [
         {"text": {"format": {"type": "json_schema", **SCHEMA}}},
     ),
     ("verbosity", "low", {"text": {"verbosity": "low"}}),
-    ("reasoning_effort", "high", {"reasoning": {"effort": "high"}, "include": ["reasoning.encrypted_content"]}),
+    (
+        "reasoning_effort",
+        "high",
+        {"reasoning": {"effort": "high", "summary": "auto"}, "include": ["reasoning.encrypted_content"]},
+    ),
     ("reasoning_effort", "none", {"reasoning": {"effort": "none"}}),
     ("logprobs", True, {"include": ["message.output_text.logprobs"]}),
     ("logprobs", False, {}),

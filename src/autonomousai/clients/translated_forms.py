@@ -71,10 +71,25 @@ def _loosen(body: Json) -> None:
     loosen(body)
 
 
+def _refuses_summary(body: Json, said: str, param: str | None) -> bool:
+    """Return whether a refusal is about summaries of thoughts: organizations that are not verified get none."""
+    about = f"{said} {param or ''}".lower()
+    return "summary" in _reasoning(body) and "summar" in about and ("verified" in about or _is_refused(about))
+
+
+def _leave_out_summary(body: Json) -> None:
+    rest = {name: value for name, value in _reasoning(body).items() if name != "summary"}
+    if rest:
+        body["reasoning"] = rest
+    else:
+        body.pop("reasoning", None)
+
+
 class TranslatedAdaptations(Adaptations):
     """What was learnt of a server by requests of callers of other APIs."""
 
     rows: ClassVar[tuple[Form, ...]] = (
+        Adaptation("no_reasoning_summary", _refuses_summary, _leave_out_summary),
         Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
         Adaptation("no_encrypted_reasoning", _refuses_encrypted, lambda body: body.pop("include", None)),
         LONGER_ANSWER,

@@ -50,6 +50,7 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
         _merge(body, _from_fields(request_fields(request.fields), strict=True))
         if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
             _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
+            body["reasoning"] = {**reasoning, "summary": reasoning.get("summary", "auto")}  # unasked, it shows no thought
         if request.echo:  # who writes the answer knows the tools' own names
             _shorten_names(body)
     body |= {"model": model, "stream": request.stream}
@@ -359,7 +360,7 @@ FIELDS: Final[dict[str, ChatFieldRule]] = {
     "function_call": _carried("`tool_choice`", _tool_choice),
     "response_format": _carried("`text.format`", _response_format),
     "verbosity": _carried("`text.verbosity`", _as("text.verbosity")),
-    "reasoning_effort": _carried("`reasoning.effort`", _reasoning),
+    "reasoning_effort": _carried("`reasoning.effort`, with a summary of what was thought", _reasoning),
     "logprobs": _carried('`include: ["message.output_text.logprobs"]`', _logprobs),
     "frequency_penalty": _PENALTY,
     "presence_penalty": _PENALTY,
