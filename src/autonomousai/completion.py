@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from .answer import Answer
 
 CLOSED = "the answer was closed before it was complete"
+_READ_BY_ANOTHER = "another thread reads this answer; one thread iterates an answer, and each may call text()"
 LEFT = "the answer was not read to its end; read on to its FinishReason before you take its text"
 
 
@@ -168,6 +169,8 @@ class Completion(AnswerView):
                 raise
             raise IncompleteStreamError(CLOSED, partial=self._answer.text) from None
         except Exception as error:
+            if getattr(self._chunks, "gi_running", False):  # the error is not the answer's: it goes to this thread alone
+                raise RuntimeError(_READ_BY_ANOTHER) from None
             self._error = error
             raise
         self._is_delivered = type(chunk) is FinishReason

@@ -13,8 +13,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from autonomousai import AutonomousAI, FinishReason, IncompleteStreamError
-from autonomousai.testing import Script, ScriptedProvider, ScriptedServer, answer
+from autonomousai import AutonomousAI, FinishReason, IncompleteStreamError, OpenAICompatible
+from autonomousai.testing import Head, Pause, Script, ScriptedProvider, ScriptedServer, Send, answer, chunks
 from tests.support.thread import served
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -260,6 +260,26 @@ def test_a_dropped_provider_ends_its_thread() -> None:
         thread.join(60)
 
         assert not thread.is_alive()
+
+
+def test_a_second_thread_that_reads_harms_no_first() -> None:
+    """It gets an error that says so; the thread that reads gets all of the answer. Who wants the text calls `text`."""
+    pause = Pause()
+    script = Script(Head(), Send(chunks("Hel", finish=None, done=False)), pause, Send(chunks("lo", finish="stop")))
+    with served(script) as server, OpenAICompatible(server.url) as provider:
+        completion = provider.create_completion("m", HELLO, stream=True)
+        got = [next(completion)]
+        reading = threading.Thread(target=lambda: got.extend(completion))
+        reading.start()
+        server.run(pause.reached.wait)
+        while not getattr(completion._chunks, "gi_running", False):
+            pass
+        with pytest.raises(RuntimeError, match="another thread reads this answer"):
+            next(completion)
+        pause.release()
+        reading.join(60)
+
+    assert "Hello" == "".join(map(str, got)) == completion.text()
 
 
 _AT_THE_END = """
