@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 #: Where servers count what was read, in their usage beside the member that has a field here: DeepSeek, Moonshot, and proxies of
 #: Anthropic.
-_READ: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cache_read_tokens")
+READ: Final = ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cache_read_tokens")
 
 #: Where they count what was written, in the details of the prompt and in the usage itself.
 _WRITTEN: Final = ("cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens")
@@ -20,7 +20,7 @@ _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details")
 
 def cache_read(usage: Usage) -> int:
     """Return the tokens of the prompt that were read from a cache."""
-    return usage.cached_tokens or (_first(usage.extra, _READ) if usage.extra else 0)
+    return usage.cached_tokens or (_first(usage.extra, READ) if usage.extra else 0)
 
 
 def cache_written(usage: Usage) -> int:

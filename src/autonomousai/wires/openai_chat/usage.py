@@ -9,6 +9,7 @@ import re
 from typing import Any, Final
 
 from ...events import Usage
+from ..cache_counts import READ
 
 Json = dict[str, Any]
 
@@ -39,7 +40,7 @@ def usage_of(usage: Json | None) -> Usage | None:
         prompt_tokens=prompt or 0,
         completion_tokens=completion or 0,
         total_tokens=(prompt or 0) + (completion or 0) if total is None else total,
-        cached_tokens=_detail(usage, "prompt_tokens_details", "cached_tokens"),
+        cached_tokens=_cached(usage),
         reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
         extra=unknown_of_usage(usage),
     )
@@ -96,6 +97,12 @@ def _count(value: Any) -> int | None:
         return value if 0 <= value < 2**63 else None
     number = isinstance(value, int | float) and not isinstance(value, bool)
     return int(value) if number and 0 <= value < 2**63 and value == int(value) else None
+
+
+def _cached(usage: Json) -> int | None:
+    """Return the tokens of the prompt that were read from a cache, where they have a place of OpenAI's, or a vendor's name."""
+    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
+    return next((_count(usage[name]) for name in READ if name in usage), None) if cached is None else cached
 
 
 def _detail(usage: Json, group: str, key: str) -> int | None:
