@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from ..errors import USE_PARTIAL, ConnectError, HTTPError, ProviderError, StreamError, is_retryable
+from ..errors import TimeoutError as ClockError
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.transport import Response
@@ -94,6 +95,11 @@ class ResumableStream:
     def is_unchecked(self) -> bool:
         """Whether the first event after a resumption is still to be checked."""
         return self._resumed_after is not None
+
+    def is_lost(self, error: HTTPError) -> bool:
+        """Return whether *error* means that the connection is gone. A network that is gone may leave it standing, silent: only
+        the idle timeout notices. One that was replaced and is silent too is not the network's fault."""
+        return not isinstance(error, ClockError) or (error.clock == "idle" and self.has_heard)
 
     async def resume(self, last_event_id: str) -> Response | None:
         """Connect again, to continue after that event. None where the server cannot, has dropped the stream, or is not found.

@@ -16,10 +16,8 @@ from ..completion import CLOSED
 from ..errors import HTTPError, IncompleteStreamError, StreamError
 from ..errors import TimeoutError as ClockError
 from ..events import SAYING_NOTHING, Batch, ForeignEvent
-from ..http.headers import is_framed
 from ..http.pool import HttpPool
 from ..http.transport import Response
-from ..wires.base import StreamDecoder
 from ..wires.foreign_errors import redact_error
 from . import retries
 from .error_details import explain
@@ -27,6 +25,7 @@ from .one_document import check_text, decode_document, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
 from .refusals import empty_body, refuse, too_large, web_page
+from .watched_stream import GRACE_S, WatchedStream
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
@@ -40,11 +39,8 @@ _BLANKS: Final = 1024 * 1024
 #: How a document begins, as a rule.
 _OPENING: Final = (b"{", b"[")
 
-#: Seconds to wait for usage or [DONE] after a finish reason: many servers send neither.
-_GRACE_S: Final = 1.0
 
-
-class ResponseStream:
+class ResponseStream(WatchedStream):
     """The answer's batches: `Started` first and `FinishReason` last, or an error. Nothing is retried once an event came.
 
     Whatever was asked for, a body that begins with ``{`` or ``[`` is one document, any other one an event stream. ``answer``:
@@ -52,26 +48,8 @@ class ResponseStream:
     """
 
     __slots__ = (
-        "_answer",
-        "_asker",
-        "_begun",
-        "_decoder",
-        "_fed",
-        "_has_spoken",
-        "_is_framed",
-        "_is_over",
-        "_is_whole",
-        "_own",
-        "_pinged",
-        "_pool",
-        "_progress",
-        "_request",
-        "_response",
-        "_resumable",
-        "_sent",
-        "_sink",
-        "_uncounted",
-    )
+        "_asker", "_begun", "_fed", "_is_over", "_is_whole", "_own", "_pool", "_sent", "_sink", "_uncounted",
+    )  # fmt: skip
 
     def __init__(
         self, pool: HttpPool, request: PreparedRequest, answer: Answer | None = None, sent: ClientConnection | None = None
@@ -83,7 +61,6 @@ class ResponseStream:
         self._answer: Answer = answer if self._own is None else self._own  # type: ignore[assignment]  # see `_first`
         self._response: Response | None = None
         self._resumable: ResumableStream | None = None
-        self._decoder: StreamDecoder  # of this try, once something has come that is not a whole short answer
         self._sink: Sink
         self._fed: Batch | None = None  # a batch that `pipe_to` left to `anext`
         self._asker: asyncio.Task[Any] | None = None  # waits for the first batch
@@ -313,22 +290,6 @@ class ResponseStream:
         if self._answer.size > _STREAMED and self._decoder.failure is None:
             self._decoder.failure = too_large(_STREAMED)
 
-    def _note_ping(self) -> None:
-        """The server says that it is at work, and no more. Some are so for minutes between two events (Anthropic, while a long
-        argument of a call is written), some for ever: so it restarts the idle timeout up to a bound."""
-        if self._response is None:
-            return
-        if not self._has_spoken:
-            self._response.alive()
-            return
-        now = asyncio.get_running_loop().time()
-        _, said, since = self._pinged
-        if (pieces := self._answer.pieces) != said:
-            said, since = pieces, now
-        self._pinged = self._decoder.pings, said, since
-        if now - since < self._request.clocks.first_token_alive:
-            self._response.progress()
-
     def _note_progress(self) -> None:
         """An event came: the idle timeout begins anew."""
         if self._resumable is not None:
@@ -399,7 +360,7 @@ class ResponseStream:
         response = self._response
         assert response is not None
         if self._decoder.ending:
-            response.wait_no_longer_than(_GRACE_S)
+            response.wait_no_longer_than(GRACE_S)
         try:
             data = await response.read_some()
         except (IncompleteStreamError, ClockError) as error:
@@ -412,51 +373,6 @@ class ResponseStream:
         if self._uncounted > _STREAMED:
             self._measure()
         return data
-
-    async def _more_after(self, error: IncompleteStreamError | ClockError | None) -> bytes:
-        """Return what comes next after the body has ended, or broke with *error*; see `_more`."""
-        decoder, resumable = self._decoder, self._resumable
-        if error is None:
-            if decoder.is_proven or not await self._is_resumed():
-                self._is_framed = self._response is not None and is_framed(self._response.headers)
-                return b""
-        elif decoder.is_proven:
-            return b""  # the finish reason had come
-        else:
-            # A network that is gone may leave the connection standing, silent: only the idle timeout notices. One that was
-            # replaced and is silent too is not the network's fault.
-            lost = isinstance(error, IncompleteStreamError) or (
-                error.clock == "idle" and resumable is not None and resumable.has_heard
-            )
-            if not lost or not await self._is_resumed():
-                raise error
-        return await self._more()
-
-    async def _is_resumed(self) -> bool:
-        """Return whether the lost connection is replaced by another one, over which the stream continues."""
-        if self._resumable is None or self._response is None:
-            return False
-        await self._response.aclose()
-        response = await self._resumable.resume(self._decoder.last_event_id)
-        if response is None:
-            return False
-        self._response = response
-        self._decoder.reopen()
-        self._progress = 0  # the server that brings the rest counts from anew
-        return True
-
-    def _on_silent(self) -> None:
-        """Something came that brought no event: the end is near, or a server of this package repairs an answer that broke."""
-        assert self._response is not None
-        if self._decoder.ending:
-            self._response.wait_no_longer_than(_GRACE_S)
-        elif self._has_spoken and self._decoder.progress > self._progress:
-            self._progress = self._decoder.progress
-            self._response.progress()
-        elif self._decoder.pings > self._pinged[0]:
-            self._note_ping()
-        else:
-            self._response.alive()
 
     def _finish(self, batch: Batch) -> Batch:
         finish = self._decoder.finish(in_good_order=self._is_framed)
