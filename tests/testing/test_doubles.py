@@ -417,6 +417,21 @@ def test_in_trios_event_loop_it_is_awaited_too(monkeypatch: pytest.MonkeyPatch) 
         test().send(None)
 
 
+def test_a_script_that_answered_no_request_can_be_found() -> None:
+    """As other doubles find it: a retry that was scripted and never came, also for one path alone."""
+    with scripted(Script.status(429), Script.stream("Hi")) as double:
+        double.play(Script.status(200, {}), path="/v1/models")
+        ask(double.url)
+        with pytest.raises(AssertionError, match="2 scripts answered no request: 1 came\n"):
+            double.assert_all_played()
+        ask(double.url)
+        with pytest.raises(AssertionError, match="1 script answered no request: 2 came\n"):
+            double.assert_all_played()
+        urllib.request.urlopen(f"{double.url}/v1/models").close()
+
+        double.assert_all_played()
+
+
 def test_cancelled_fails_for_an_answer_that_ended() -> None:
     """And says how it did."""
     with scripted() as double:

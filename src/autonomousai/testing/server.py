@@ -323,6 +323,11 @@ class ScriptedServer:
             raise RuntimeError("the server has no address yet: enter it first, as in `with scripted(…) as llm:`")
         return f"{'https' if self._tls else 'http'}://{self._host}:{self._port}"
 
+    @property
+    def unplayed(self) -> int:
+        """How many scripts no request has come for."""
+        return sum(map(len, self._queues.values()))
+
     async def request(self, number: int) -> Request:
         """The request of this number, counted from 0, as soon as it has come."""
         while len(self.requests) <= number:

@@ -33,6 +33,11 @@ class Assertions(ABC):
     def server(self) -> ScriptedServer:
         """What serves."""
 
+    @property
+    @abstractmethod
+    def unplayed(self) -> int:
+        """How many scripts no request has come for."""
+
     @abstractmethod
     def run(self, work: Callable[[], Coroutine[Any, Any, T]], timeout: float = _MOMENT) -> T:
         """Run a coroutine in the server's thread."""
@@ -90,6 +95,14 @@ class Assertions(ABC):
         __tracebackhide__ = True
         if len(self.requests) != times:
             raise AssertionError(f"{times} request{'s' * (times != 1)} expected, {len(self.requests)} came\n{self.log()}")
+
+    def assert_all_played(self) -> None:
+        """No script is left: each that was given has answered a request."""
+        __tracebackhide__ = True
+        if left := self.unplayed:
+            raise AssertionError(
+                f"{left} script{'s' * (left != 1)} answered no request: {len(self.requests)} came\n{self.log()}"
+            )
 
     def assert_retried_at_most(self, times: int) -> None:
         """No request was sent more than *times* times again: of those with the same method, path and body."""

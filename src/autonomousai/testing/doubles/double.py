@@ -66,6 +66,11 @@ class Double(Assertions):
         """What serves; it lives in another thread: see `run`."""
         return self._server
 
+    @property
+    def unplayed(self) -> int:
+        """How many scripts no request has come for."""
+        return self._scripts.unplayed
+
     def play(self, *scripts: Play, path: str | None = None) -> None:
         """Queue scripts; see `ScriptedServer.play`."""
         self._scripts.play(*scripts, path=path)
