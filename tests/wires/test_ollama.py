@@ -213,6 +213,24 @@ def test_calls_come_complete_before_the_end(arguments: list[str], object: Any) -
     assert ([call], "stop") == (whole["message"]["tool_calls"], whole["done_reason"])
 
 
+def test_calls_bear_the_names_that_were_offered() -> None:
+    """Other APIs take no dots, and get the tool under another name."""
+    request = chat(tools=[{"type": "function", "function": {"name": "files.read", "parameters": {"type": "object"}}}])
+    assert request.echo is not None
+    ((offered, own),) = request.echo["names"].items()
+    head = AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo)
+    events: Batch = [ToolCallDelta(0, "c1", offered, "{}"), FinishReason("tool_calls", "finish_reason")]
+
+    encoder = OLLAMA.encoder(head)
+    encoder.write(events[:1])
+    (said, _) = lines(encoder.end(events[1]))  # type: ignore[arg-type]
+    whole = json.loads(OLLAMA.encode_answer(events, head))
+
+    assert "files.read" == own
+    for message in (said["message"], whole["message"]):
+        assert ["files.read"] == [call["function"]["name"] for call in message["tool_calls"]]
+
+
 @pytest.mark.parametrize(("reason", "said"), [("length", "length"), (None, "stop"), ("content_filter", "content_filter")])
 def test_the_end_says_why(reason: str | None, said: str) -> None:
     """In Ollama's words, where it has one."""

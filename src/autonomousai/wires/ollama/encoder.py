@@ -7,7 +7,7 @@ answer is the same bytes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -25,6 +25,7 @@ from ...events import (
 )
 from ..base import AnswerHead
 from ..tool_forms import object_of_arguments
+from ..tool_names import NAMES
 from .errors import error_line
 from .request import GENERATED
 
@@ -64,11 +65,12 @@ def _says(head: AnswerHead) -> Callable[..., Line]:
 class OllamaStreamEncoder:
     """One streamed answer, a line for each piece."""
 
-    __slots__ = ("_calls", "_says", "_stamp")
+    __slots__ = ("_calls", "_names", "_says", "_stamp")
 
     def __init__(self, head: AnswerHead) -> None:
         self._stamp = _stamp(head)
         self._says = _says(head)
+        self._names = _names(head)
         self._calls: list[ToolCallDelta] = []
 
     def write(self, batch: Batch) -> bytes:
@@ -100,7 +102,7 @@ class OllamaStreamEncoder:
         """See `StreamEncoder.end`."""
         calls = b""
         if self._calls and self._says is _said_in_chat:
-            calls = _json(self._line(self._says(calls=_calls(self._calls)))) + b"\n"
+            calls = _json(self._line(self._says(calls=_calls(self._calls, self._names)))) + b"\n"
         return calls + _json({**self._stamp, **self._says(), **_end(finish, extension)}) + b"\n"
 
     def _line(self, said: Line) -> Line:
@@ -113,7 +115,7 @@ def encode_ollama_answer(events: Batch, head: AnswerHead, *, extension: dict[str
     assert type(finish) is FinishReason
     text = "".join([event if type(event) is str else event.text for event in events if type(event) in (str, Refusal)])  # type: ignore[union-attr]
     thinking = "".join([event.text for event in events if type(event) is Reasoning])
-    calls = _calls([event for event in events if type(event) is ToolCallDelta])
+    calls = _calls([event for event in events if type(event) is ToolCallDelta], _names(head))
     probabilities = [each for event in events if type(event) is LogProbs for each in event.content or ()]
     return _json(
         {
@@ -125,12 +127,21 @@ def encode_ollama_answer(events: Batch, head: AnswerHead, *, extension: dict[str
     )
 
 
-def _calls(pieces: list[ToolCallDelta]) -> list[Line]:
+def _names(head: AnswerHead) -> Mapping[str, str]:
+    """Return the tools' own names by those under which an upstream may have been offered them."""
+    return (head.echo or {}).get(NAMES) or {}
+
+
+def _calls(pieces: list[ToolCallDelta], names: Mapping[str, str]) -> list[Line]:
     calls = join_tool_calls(pieces).calls
     return [
         {
             "id": call.id,
-            "function": {"index": place, "name": call.name, "arguments": object_of_arguments(call.arguments)},
+            "function": {
+                "index": place,
+                "name": names.get(call.name, call.name),
+                "arguments": object_of_arguments(call.arguments),
+            },
         }
         for place, call in enumerate(calls)
     ]

@@ -288,5 +288,10 @@ def _request(table: FieldTable, original: Fields, messages: list[Fields], echo: 
             fields |= become(value)
     asked = chat_request(model or "", messages, fields)
     return ChatRequest(
-        asked.model, asked.messages, asked.stream, fields=asked.fields, origin=OriginalRequest(WIRE, original), echo=echo
+        asked.model,
+        asked.messages,
+        asked.stream,
+        fields=asked.fields,
+        origin=OriginalRequest(WIRE, original),
+        echo={**(asked.echo or {}), **(echo or {})} or None,
     )
