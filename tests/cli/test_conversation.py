@@ -457,6 +457,20 @@ async def test_what_was_mistyped_is_guessed_in_a_conversation(env: dict[str, str
         await terminal.sees("did you mean hermes?")
 
 
+@pytest.mark.parametrize("word", ["exit", "Quit "])
+async def test_the_words_by_which_other_programs_are_left_leave(env: dict[str, str], word: str) -> None:
+    """Behind a space they are said to the model."""
+    async with ScriptedServer() as server, talk(server, env) as terminal:
+        await terminal.sees(PROMPT)
+        terminal.types(f" {word}")
+        await terminal.sees("answered as llama")
+        await terminal.sees(PROMPT)
+        terminal.types(word)
+        code, _ = await terminal.ends()
+
+    assert (0, 1) == (code, len(server.requests))
+
+
 async def test_an_unknown_command_gets_a_clear_word(env: dict[str, str]) -> None:
     """A slash that means nothing is not sent to the model; behind a space it is."""
     async with ScriptedServer() as server, talk(server, env) as terminal:

@@ -12,7 +12,7 @@ import termios
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ...directories import user_directory
 from ...errors import HTTPError, ProviderError
@@ -24,6 +24,9 @@ from ..exit_codes import UsageError
 from .context import ChatContext
 from .session import SessionRunner
 from .slash_commands import COMMANDS, SlashCommands
+
+#: Words by which other programs are left. Behind a space they are said to the model.
+_FAREWELLS: Final = frozenset({"exit", "quit"})
 
 
 class LineReader(NamedTuple):
@@ -81,6 +84,8 @@ class ChatSession:
             except UsageError as error:
                 self.terminal.error(str(error))
                 continue
+            if not draft and line.rstrip().lower() in _FAREWELLS:
+                return
             if line.startswith("/"):
                 question = await commands.do(line)
             elif not line.strip():

@@ -41,7 +41,7 @@ COMMANDS: dict[str, Command] = {
     "/clear": Command("", "forget what was said; model and system message stay", "clear"),
     "/save": Command("FILE", "write the conversation to FILE: Markdown, or .json", "save"),
     "/help": Command("", "show this", "help"),
-    "/quit": Command("", "leave, as Ctrl-D does", "quit"),
+    "/quit": Command("", "leave, as Ctrl-D, exit and quit do", "quit"),
 }
 
 HELP_TAIL = """\
