@@ -846,7 +846,9 @@ async def test_a_closing_server_hands_over_at_once(place: Place, hub: Hub) -> No
     left = await asyncio.wait_for(provider.calls[0].over(), 60)
     await quiet(here)
 
-    assert ("cancelled", True) == (left, b"Hello" in begun)
+    # Where its reader waits for the next record meanwhile, it is cancelled; in Python 3.13 it may be closed before that.
+    assert left in ("cancelled", "closed")
+    assert b"Hello" in begun
     assert None is not await place.other.claim(stream.id)
 
 
