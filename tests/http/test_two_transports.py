@@ -433,6 +433,19 @@ async def test_a_header_that_is_none_is_not_sent(pool: HttpPool, name: str) -> N
         await pool.get("http://127.0.0.1:1/", headers={name: "a"}, clocks=CLOCKS)
 
 
+async def test_headers_that_are_refused_take_none_of_the_next_request(pool: HttpPool) -> None:
+    """The next one may have the same as the one before: they are sent with it."""
+    async with ScriptedServer(Script.stream("Hello")) as server:
+        for headers in ({"X-A": "a"}, {"X A": "a"}, {"X-A": "a"}):
+            try:
+                response = await pool.post(server.url, headers=headers, body=b"{}", clocks=CLOCKS, streaming=False)
+            except ConfigError:
+                continue
+            await response.aclose()
+
+    assert ["a", "a"] == [asked.headers.get("x-a") for asked in server.requests]
+
+
 async def test_headers_that_stay_the_same_are_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """A client sends the same ones with each request; others are looked at, and sent."""
     seen: list[str] = []

@@ -153,10 +153,11 @@ class AiohttpTransport:
     def _learn(self, given: tuple[tuple[str, str], ...]) -> None:
         """Have those headers of *given* sent that are a caller's to send, from now on: as those of the session, aiohttp copies
         them in one step, and they are looked at once as long as they stay the same."""
+        allowed = {name: value for name, value in given if is_sent(name, value)}  # raises before anything is changed
         sent = self._session.headers
         sent.clear()
         sent.update(self._own)
-        sent.update({name: value for name, value in given if is_sent(name, value)})
+        sent.update(allowed)
         self._given = given
 
     async def aclose(self) -> None:

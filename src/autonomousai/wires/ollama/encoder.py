@@ -87,7 +87,7 @@ class OllamaStreamEncoder:
             elif type(event) is LogProbs and event.content:
                 if not lines:
                     lines.append(self._line(self._says()))
-                lines[-1]["logprobs"] = [*lines[-1].get("logprobs", ()), *event.content]
+                lines[-1].setdefault("logprobs", []).extend(event.content)
         return b"".join([_json(line) + b"\n" for line in lines])
 
     def sign(self, progress: int) -> bytes:
