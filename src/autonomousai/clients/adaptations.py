@@ -111,11 +111,13 @@ _WANTS_BACK: Final = late_pattern(r"must be (?:passed|sent|provided|included)|mi
 
 class Adaptation(msgspec.Struct, frozen=True):
     """One other form of a request. ``is_wanted``: whether a refusal, in its words, asks for it; ``apply``: change the request's
-    body to it. ``name``: what it is called in ``doctor`` and in ``/metrics``."""
+    body to it. ``name``: what it is called in ``doctor`` and in ``/metrics``. ``lasts``: whether later requests are asked so at
+    once; not where it says nothing of other conversations, which keep what this one lost."""
 
     name: str
     is_wanted: Callable[[Json, str, str | None], bool]
     apply: Callable[[Json], None]
+    lasts: bool = True
 
     def asked(self, body: Json, said: str, param: str | None) -> Adaptation | None:
         """Return the form that a refusal of *body* asks for, None where it is not this one."""
@@ -266,6 +268,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         "no_encrypted_thoughts",
         lambda body, said, param: isinstance(body.get("input"), list) and _items().refuses_thoughts(body, said, param),
         lambda body: _items().leave_out_thoughts(body),
+        lasts=False,
     ),
     Adaptation(
         "max_completion_tokens",
@@ -437,7 +440,8 @@ class Adaptations:
 
     def remember(self, model: str, names: Iterable[str]) -> None:
         """Note that the server took a request for *model* in these forms."""
-        names = [name for name in names if name not in _OF_ONE_CONVERSATION]
+        passing = {row.name for row in self.rows if isinstance(row, Adaptation) and not row.lasts}
+        names = [name for name in names if name not in passing]
         if not names:
             return
         self.wanted = True
@@ -449,9 +453,6 @@ class Adaptations:
         while len(rows) > _MOST_REMEMBERED:  # what was learnt first: servers name bounds and keywords as they like
             del rows[next(iter(rows))]
 
-
-#: Forms that say nothing of other conversations: those keep what this one lost.
-_OF_ONE_CONVERSATION: Final = frozenset({"no_encrypted_thoughts", "no_thoughts"})
 
 #: Forms that are remembered for one model.
 _MOST_REMEMBERED: Final = 64

@@ -154,7 +154,7 @@ def _leave_out_thoughts(body: Json) -> None:
 
 #: Another server, or another account, has signed some of them: its signature says nothing to this one. Other conversations keep
 #: theirs.
-THOUGHTS: Final = Adaptation("no_thoughts", _refuses_thoughts, _leave_out_thoughts)
+THOUGHTS: Final = Adaptation("no_thoughts", _refuses_thoughts, _leave_out_thoughts, lasts=False)
 
 #: What is said of texts without a word, which other servers take.
 _OF_EMPTY_TEXT: Final = late_pattern(r"text content blocks must|empty text blocks", re.IGNORECASE)
