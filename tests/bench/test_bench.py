@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,6 +72,15 @@ def test_the_page_says_what_was_measured(measure: ModuleType) -> None:
     assert {"performance.md", "clients.svg", "gateways.svg"} == {path.name for path in drawn}
     for path, text in drawn.items():
         assert text == path.read_text(encoding="utf-8"), f"{path.name} is not what figures.json makes: run bench/report.py"
+
+
+def test_the_table_of_costs_names_what_is_there() -> None:
+    """Each file of the package that has a row is one of the package: `bench/costs.py --write` makes the rows anew."""
+    page = (BENCH.parent / "docs/performance.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"autonomousai/[\w/]+\.py", page))
+
+    assert named
+    assert not [file for file in named if not (BENCH.parent / "src" / file).exists()]
 
 
 def test_ratios_come_first_and_what_is_missed_has_a_reason(measure: ModuleType) -> None:
