@@ -138,6 +138,8 @@ section.
 Azure has an address for each customer: `base_url = "https://NAME.openai.azure.com/openai/v1"`, or with the version in the
 query, `base_url = "https://NAME.openai.azure.com/openai/deployments/DEPLOYMENT?api-version=2024-10-21"`. With a token of Entra
 ID in place of a key, Python callers pass `headers={"Authorization": "Bearer …"}`.
+
+Amazon Bedrock has one for each region: `base_url = "https://bedrock-mantle.REGION.api.aws/v1"`, with an API key of Bedrock.
 """.replace("FACTS_OF", FACTS_OF)
 
 

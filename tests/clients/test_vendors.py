@@ -28,6 +28,7 @@ EVERY_VENDOR = pytest.mark.parametrize("name", VENDORS)
 #: Where those answer that have no address for everybody.
 OWN_ADDRESS = {
     "azure": "https://mine.openai.azure.com/openai/deployments/gpt?api-version=2024-10-21",
+    "bedrock": "https://bedrock-mantle.us-east-1.api.aws/v1",
     "vllm": "http://10.0.0.5:8000/v1",
 }
 
@@ -192,6 +193,8 @@ def test_a_mistake_in_python_is_told(make: Callable[[], object], words: str) -> 
         ("https://API.OpenAI.com/v1", "openai"),
         ("https://mine.openai.azure.com/openai/v1", "azure"),
         ("https://mine.services.ai.azure.com/openai/v1", "azure"),
+        ("https://bedrock-mantle.eu-west-1.api.aws/v1", "bedrock"),
+        ("https://mine.elb.amazonaws.com/v1", None),
         ("https://api.deepseek.com/beta", "deepseek"),
         ("https://evil-api.groq.com.example/v1", None),
         ("https://xapi.groq.com/v1", None),

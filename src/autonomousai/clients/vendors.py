@@ -27,6 +27,8 @@ FACTS_OF: Final = "November 2026"
 VendorName: TypeAlias = Literal[
     "openai", "azure", "gemini", "groq", "mistral", "deepseek", "openrouter", "together", "fireworks", "xai", "perplexity",
     "cerebras", "nvidia", "moonshot", "zai", "alibaba", "huggingface", "sambanova",
+    "bedrock", "cohere", "minimax", "deepinfra", "novita", "siliconflow", "volcengine", "nebius", "baseten", "scaleway",
+    "github", "vercel",
     "ollama", "lmstudio", "vllm", "llama-server", "sglang",
 ]  # fmt: skip
 
@@ -222,6 +224,56 @@ VENDORS: Final[dict[VendorName, Vendor]] = {
         title="Hugging Face Inference Providers", base_url="https://router.huggingface.co/v1", key_env="HF_TOKEN"
     ),
     "sambanova": Vendor(title="SambaNova", base_url="https://api.sambanova.ai/v1", key_env="SAMBANOVA_API_KEY"),
+    "bedrock": Vendor(  # of its two hosts for each region one ends as those of any customer of Amazon's do
+        title="Amazon Bedrock", key_env="AWS_BEARER_TOKEN_BEDROCK", hosts=(".api.aws",), health=""
+    ),
+    "cohere": Vendor(
+        title="Cohere",
+        base_url="https://api.cohere.ai/compatibility/v1",
+        key_env="COHERE_API_KEY",
+        forms=_OLD_NAME,
+        embeds=True,
+        hosts=("api.cohere.com",),
+        health="",
+    ),
+    "minimax": Vendor(
+        title="MiniMax",
+        base_url="https://api.minimax.io/v1",
+        key_env="MINIMAX_API_KEY",
+        hosts=("api.minimaxi.com",),
+    ),
+    "deepinfra": Vendor(
+        title="DeepInfra", base_url="https://api.deepinfra.com/v1/openai", key_env="DEEPINFRA_API_KEY", embeds=True
+    ),
+    "novita": Vendor(title="Novita AI", base_url="https://api.novita.ai/openai/v1", key_env="NOVITA_API_KEY"),
+    "siliconflow": Vendor(
+        title="SiliconFlow",
+        base_url="https://api.siliconflow.com/v1",
+        key_env="SILICONFLOW_API_KEY",
+        embeds=True,
+        hosts=("api.siliconflow.cn",),
+    ),
+    "volcengine": Vendor(
+        title="Volcengine Ark (Doubao)", base_url="https://ark.cn-beijing.volces.com/api/v3", key_env="ARK_API_KEY", health=""
+    ),
+    "nebius": Vendor(
+        title="Nebius Token Factory",
+        base_url="https://api.tokenfactory.nebius.com/v1",
+        key_env="NEBIUS_API_KEY",
+        embeds=True,
+        hosts=("api.studio.nebius.com", "api.studio.nebius.ai"),
+    ),
+    "baseten": Vendor(title="Baseten", base_url="https://inference.baseten.co/v1", key_env="BASETEN_API_KEY"),
+    "scaleway": Vendor(title="Scaleway", base_url="https://api.scaleway.ai/v1", key_env="SCW_SECRET_KEY", embeds=True),
+    "github": Vendor(
+        title="GitHub Models",
+        base_url="https://models.github.ai/inference",
+        key_env="GITHUB_TOKEN",
+        health="",  # the list of its models is elsewhere
+    ),
+    "vercel": Vendor(
+        title="Vercel AI Gateway", base_url="https://ai-gateway.vercel.sh/v1", key_env="AI_GATEWAY_API_KEY", embeds=True
+    ),
     "ollama": Vendor(
         title="Ollama", base_url="http://127.0.0.1:11434/v1", reasoning="reasoning", embeds=True, owned_by="library"
     ),
