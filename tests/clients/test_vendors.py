@@ -11,7 +11,8 @@ import pytest
 
 from autonomousai import Anthropic, ConfigError, OpenAICompatible
 from autonomousai.clients.adaptations import ADAPTATIONS
-from autonomousai.clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_headers, vendor_by_owner, with_call_ids
+from autonomousai.clients.conversation_forms import with_call_ids
+from autonomousai.clients.vendors import VENDORS, VendorName, vendor_at, vendor_by_headers, vendor_by_owner
 from autonomousai.config import OpenAIConfig, Secret, load_config
 from autonomousai.events import Reasoning
 from autonomousai.kinds.kind import UpstreamSetup

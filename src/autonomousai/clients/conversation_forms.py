@@ -1,10 +1,15 @@
-"""A conversation in other forms, for servers that do not take it as it is: who may speak when, and what a content may be. Each
-function changes the body of a request. Knows no refusal."""
+"""A conversation in other forms, for servers that do not take it as it is: who may speak when, and what a content may be. Most
+change the body of a request. Knows no refusal."""
 
 from __future__ import annotations
 
+import re
+import string
+from collections.abc import Mapping
 from itertools import dropwhile, pairwise
 from typing import Any, Final
+
+from ..events import Messages
 
 Json = dict[str, Any]
 
@@ -178,3 +183,40 @@ def unmark(body: Json) -> None:
     """Leave the marks out: the server caches what it likes."""
     for holder in marked(body):
         del holder[_MARK]
+
+
+def continued_message(messages: Messages, members: Mapping[str, Any]) -> Messages:
+    """Return *messages* with further *members* in the last of them."""
+    return [*messages[:-1], {**messages[-1], **members}] if members else messages
+
+
+_ALPHABET: Final = string.digits + string.ascii_letters
+
+
+def with_call_ids(messages: Messages, length: int) -> Messages:
+    """Return *messages* with ids of tool calls of so many letters and digits; an id that is one already is kept, any other one
+    becomes the same one wherever it stands."""
+    if not any(message.get("tool_calls") or message.get("tool_call_id") for message in messages):
+        return messages
+    return [_with_ids(message, length) for message in messages]
+
+
+def _with_ids(message: dict[str, Any], length: int) -> dict[str, Any]:
+    changed = dict(message)
+    if isinstance(answered := message.get("tool_call_id"), str):
+        changed["tool_call_id"] = _call_id(answered, length)
+    if isinstance(calls := message.get("tool_calls"), list):
+        changed["tool_calls"] = [
+            {**call, "id": _call_id(call["id"], length)} if isinstance(call, dict) and isinstance(call.get("id"), str) else call
+            for call in calls
+        ]
+    return changed
+
+
+def _call_id(id: str, length: int) -> str:
+    if re.fullmatch(f"[a-zA-Z0-9]{{{length}}}", id):
+        return id
+    from hashlib import sha256  # noqa: PLC0415  one vendor wants it, and it is slow to come
+
+    digest = sha256(id.encode("utf-8", "surrogatepass")).digest()
+    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:length])

@@ -29,6 +29,7 @@ from ..wires.raw import COMPLETIONS_WIRE, OPERATIONS, RESPONSES_WIRE, unsupporte
 from ..wires.request_body import write_chat_request
 from ..wires.sealed_thoughts import without_sealed
 from .adaptations import Adaptations, is_streamed
+from .conversation_forms import continued_message, with_call_ids
 from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
@@ -43,12 +44,10 @@ from .vendors import (
     VENDORS,
     Continuation,
     VendorName,
-    continued_message,
     key_for,
     refuse_vendor_name,
     vendor_by_owner,
     vendor_of,
-    with_call_ids,
 )
 
 if TYPE_CHECKING:

@@ -8,8 +8,6 @@ the vendors document; docs/reference/vendors.md is made of them.
 from __future__ import annotations
 
 import os
-import re
-import string
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
@@ -17,7 +15,6 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ..errors import ConfigError
-from ..events import Messages
 from ..http.urls import clean_base_url
 from ..suggestions import did_you_mean
 
@@ -403,43 +400,3 @@ def vendor_by_headers(headers: Mapping[str, str]) -> VendorName | None:
     return next(
         (name for name, row in VENDORS.items() if row.header and any(line.startswith(row.header) for line in lines)), None
     )
-
-
-# ---- what a request needs there
-
-
-def continued_message(messages: Messages, members: Mapping[str, Any]) -> Messages:
-    """Return *messages* with further *members* in the last of them."""
-    return [*messages[:-1], {**messages[-1], **members}] if members else messages
-
-
-_ALPHABET: Final = string.digits + string.ascii_letters
-
-
-def with_call_ids(messages: Messages, length: int) -> Messages:
-    """Return *messages* with ids of tool calls of so many letters and digits; an id that is one already is kept, any other one
-    becomes the same one wherever it stands."""
-    if not any(message.get("tool_calls") or message.get("tool_call_id") for message in messages):
-        return messages
-    return [_with_ids(message, length) for message in messages]
-
-
-def _with_ids(message: dict[str, Any], length: int) -> dict[str, Any]:
-    changed = dict(message)
-    if isinstance(answered := message.get("tool_call_id"), str):
-        changed["tool_call_id"] = _call_id(answered, length)
-    if isinstance(calls := message.get("tool_calls"), list):
-        changed["tool_calls"] = [
-            {**call, "id": _call_id(call["id"], length)} if isinstance(call, dict) and isinstance(call.get("id"), str) else call
-            for call in calls
-        ]
-    return changed
-
-
-def _call_id(id: str, length: int) -> str:
-    if re.fullmatch(f"[a-zA-Z0-9]{{{length}}}", id):
-        return id
-    from hashlib import sha256  # noqa: PLC0415  one vendor wants it, and it is slow to come
-
-    digest = sha256(id.encode("utf-8", "surrogatepass")).digest()
-    return "".join(_ALPHABET[byte % len(_ALPHABET)] for byte in digest[:length])
