@@ -45,6 +45,77 @@ async def test_an_answer_streamed_and_complete(serve: Serve) -> None:
     assert "Hello world" == "".join(line["response"] for line in lines(generated))
 
 
+async def test_an_answer_says_how_long_it_took(serve: Serve) -> None:
+    """Streamed and complete; clients compute the tokens of a second from it."""
+    port = (await serve()).port
+
+    for stream in (True, False):
+        end = lines(await ask(port, request("POST", CHAT, {**ASKED, "stream": stream})))[-1]
+        assert end["total_duration"] >= end["prompt_eval_duration"] + end["load_duration"] >= 0 < end["eval_duration"]
+
+
+async def test_a_model_is_loaded_and_unloaded_without_being_asked(serve: Serve, provider: ScriptedProvider) -> None:
+    """One line that is done; a model that is not there is none."""
+    port = (await serve()).port
+
+    loaded = await ask(port, request("POST", CHAT, {"model": "llama", "messages": []}))
+    unloaded = await ask(port, request("POST", "/api/generate", {"model": "llama", "keep_alive": 0, "stream": False}))
+
+    assert ("application/x-ndjson", ["load"]) == (loaded["content-type"], [line["done_reason"] for line in lines(loaded)])
+    assert ("unload", "") == (unloaded.json()["done_reason"], unloaded.json()["response"])
+    assert not provider.calls
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 200),
+        ({"content_type": "application/x-www-form-urlencoded"}, 200),
+        ({"content_type": "application/x-www-form-urlencoded", "origin": "http://evil.example"}, 415),
+        ({"content_type": "text/plain", "sec_fetch_site": "cross-site"}, 415),
+    ],
+    ids=str,
+)
+async def test_programs_need_not_say_that_it_is_json(serve: Serve, headers: dict[str, str], status: int) -> None:
+    """As `curl -d` sends it; a page, which always says whose it is, must."""
+    port = (await serve()).port
+
+    assert status == (await ask(port, request("POST", CHAT, json.dumps(ASKED).encode(), **headers))).status
+    assert 415 == (await ask(port, request("POST", "/v1/chat/completions", json.dumps(ASKED).encode(), **headers))).status
+
+
+@pytest.mark.parametrize(
+    ("headers", "is_page"),
+    [
+        ({}, True),
+        ({"accept": "text/html,*/*"}, True),
+        ({"accept": "*/*", "user_agent": "curl/8.5"}, False),
+        ({"accept": "application/json"}, False),
+        ({"accept": "*/*", "user_agent": "Mozilla/5.0"}, True),
+        ({"accept": "*/*", "sec_fetch_mode": "cors"}, True),
+    ],
+    ids=str,
+)
+async def test_programs_learn_that_ollama_runs(serve: Serve, headers: dict[str, str], is_page: bool) -> None:
+    """Where they look for it; a browser gets the page, also where its own program loads it."""
+    got = await ask((await serve()).port, request("GET", "/", **headers))
+
+    assert (200, is_page) == (got.status, got.body != b"Ollama is running")
+
+
+async def test_a_model_that_is_here_is_pulled_and_listed(serve: Serve) -> None:
+    """Clients pull what they want first. Of models elsewhere nothing is loaded here."""
+    port = (await serve()).port
+
+    pulled = await ask(port, request("POST", "/api/pull", {"model": "llama:latest"}))
+    whole = await ask(port, request("POST", "/api/pull", {"name": "llama", "stream": False}))
+    loaded = await ask(port, request("GET", "/api/ps"))
+
+    assert ("application/x-ndjson", "success") == (pulled["content-type"], lines(pulled)[-1]["status"])
+    assert {"status": "success"} == whole.json()
+    assert {"models": []} == loaded.json()
+
+
 @pytest.mark.parametrize("prefix", ["", "/v1"])
 async def test_the_path_may_stand_behind_another(serve: Serve, prefix: str) -> None:
     """As where a base URL for OpenAI's API is given to a client of Ollama's."""
@@ -123,10 +194,12 @@ async def test_the_models_are_listed_with_a_tag_and_found_by_it(serve: Serve) ->
         (request("POST", CHAT, {**ASKED, "model": "none"}), 404, "none"),
         (request("POST", "/api/show", {"model": "none"}), 404, "none"),
         (request("POST", "/api/show", {}), 400, "model"),
-        (request("POST", CHAT, {"model": "llama"}), 400, "messages"),
+        (request("POST", CHAT, {"model": "none", "messages": []}), 404, "model 'none' not found"),
+        (request("POST", CHAT, {"model": "llama", "messages": 1}), 400, "messages"),
         (request("GET", CHAT), 405, "not allowed"),
-        (request("POST", "/api/pull", {"model": "llama"}), 404, "autonomousai models"),
-        (request("GET", "/api/ps"), 404, "autonomousai models"),
+        (request("POST", "/api/pull", {"model": "none"}), 404, "autonomousai pull"),
+        (request("POST", "/api/create", {"model": "llama"}), 404, "autonomousai models"),
+        (request("POST", "/api/generate", {"prompt": "a", "raw": True}), 404, "completes a raw prompt"),
         (request("POST", "/api/embed", {"model": "llama", "input": "a"}), 404, "embeddings"),
     ],
 )

@@ -10,12 +10,15 @@ import pytest
 from autonomousai.errors import InvalidMessagesError, StatusError, StreamError
 from autonomousai.events import Batch, FinishReason, LogProbs, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.ollama.contexts import context_of
 from autonomousai.wires.ollama.embeddings import OLLAMA_EMBED
 from autonomousai.wires.ollama.wire import OLLAMA
 
 HEAD = AnswerHead("chatcmpl-1", 1700000000, "m")
-GENERATED = AnswerHead("chatcmpl-1", 1700000000, "m", echo={"generated": True})
+GENERATED = AnswerHead("chatcmpl-1", 1700000000, "m", echo={"generated": []})
 STAMP = {"model": "m", "created_at": "2023-11-14T22:13:20Z"}
+#: Contexts that are of no answer of this server: tokens of Ollama's own, and damaged ones.
+FOREIGN: Any = [[1, 2], [5], [3, 2**40], [6, 0x789C8A, 0x8E0000], context_of([("user", "a" * 99)])[:-2], [2.5], "a"]
 HELLO = {"role": "user", "content": "Hello"}
 STOP = FinishReason("stop", "finish_reason", Usage(3, 2))
 
@@ -132,19 +135,19 @@ def test_a_prompt_and_a_system_prompt_are_messages() -> None:
 @pytest.mark.parametrize(
     ("path", "document", "param"),
     [
-        ("/api/chat", {}, "messages"),
-        ("/api/chat", {"messages": []}, "messages"),
         ("/api/chat", {"messages": [{"content": "Hello"}]}, "messages[0].role"),
         ("/api/chat", {"messages": [{**HELLO, "images": "iVBOR"}]}, "messages[0].images"),
         ("/api/chat", {"messages": [HELLO], "options": {"temperature": "hot"}}, "options.temperature"),
         ("/api/chat", {"messages": [HELLO], "format": "xml"}, "format"),
         ("/api/chat", {"messages": [HELLO], "think": 3}, "think"),
         ("/api/chat", {"messages": [HELLO], "stream": "yes"}, "stream"),
-        ("/api/generate", {}, "prompt"),
-        ("/api/generate", {"prompt": "a", "raw": True}, "raw"),
-        ("/api/generate", {"prompt": "a", "suffix": "b"}, "suffix"),
+        ("/api/chat", {"messages": [{"role": "wizard", "content": "Hello"}]}, "messages[0].role"),
+        ("/api/generate", {"prompt": 1}, "prompt"),
+        ("/api/generate", {"prompt": "a", "raw": 1}, "raw"),
+        ("/api/generate", {"prompt": "a", "suffix": "b", "images": ["iVBOR"]}, "images"),
+        ("/api/generate", {"options": 1}, "options"),
         ("/api/generate", {"prompt": "a", "template": "{{ .Prompt }}"}, "template"),
-        ("/api/generate", {"prompt": "a", "context": [1, 2]}, "context"),
+        *(("/api/generate", {"prompt": "a", "context": context}, "context") for context in FOREIGN),
     ],
     ids=str,
 )
@@ -156,7 +159,122 @@ def test_what_cannot_be_done_is_refused(path: str, document: dict[str, Any], par
     assert str(caught.value).startswith(param)
 
 
+@pytest.mark.parametrize(
+    ("asked", "reason"),
+    [
+        ({}, "load"),
+        ({"keep_alive": "5m"}, "load"),
+        ({"keep_alive": -1}, "load"),
+        ({"keep_alive": False}, "load"),
+        ({"keep_alive": 0}, "unload"),
+        ({"keep_alive": "0"}, "unload"),
+        ({"keep_alive": "0m0s"}, "unload"),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize(
+    ("path", "empty"),
+    [
+        ("/api/chat", {}),
+        ("/api/chat", {"messages": []}),
+        ("/api/chat", {"messages": None}),
+        ("/api/generate", {}),
+        ("/api/generate", {"prompt": "", "system": "a"}),
+    ],
+    ids=str,
+)
+def test_a_request_that_asks_nothing_loads_a_model(
+    path: str, empty: dict[str, Any], asked: dict[str, Any], reason: str
+) -> None:
+    """Or has it unloaded: no model is asked."""
+    request = OLLAMA.decode_request(json.dumps({"model": "m", **empty, **asked}).encode(), path)
+    end = OLLAMA.end_at_once(request)
+
+    assert end is not None
+    got = json.loads(OLLAMA.encode_answer([end], AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo)))
+    assert ("m", True, reason, True) == (request.model, request.stream, got["done_reason"], got["done"])
+    assert "" == (got["response"] if path == "/api/generate" else got["message"]["content"])
+
+
+def test_a_request_that_asks_something_has_no_end_at_once() -> None:
+    """Neither a conversation nor a raw prompt."""
+    asked = (chat(), generate(prompt="a"), generate(prompt="a", raw=True), generate(suffix="b"))
+
+    assert [None] * 4 == [OLLAMA.end_at_once(request) for request in asked]
+
+
+@pytest.mark.parametrize(
+    ("asked", "document"),
+    [
+        ({"prompt": "a", "raw": True}, {"prompt": "a", "max_tokens": 1024}),
+        (
+            {"prompt": "a", "suffix": "b", "options": {"num_predict": 5, "stop": ["c", ""], "num_ctx": 9}},
+            {"prompt": "a", "suffix": "b", "max_tokens": 5, "stop": ["c"]},
+        ),
+        ({"suffix": "b"}, {"prompt": "", "suffix": "b", "max_tokens": 1024}),
+        (
+            {"prompt": "a", "raw": True, "format": "json", "think": False, "logprobs": True, "system": "left out"},
+            {"prompt": "a", "max_tokens": 1024, "response_format": {"type": "json_object"}, "logprobs": 1},
+        ),
+        ({"prompt": "a", "raw": True, "logprobs": True, "top_logprobs": 3}, {"prompt": "a", "max_tokens": 1024, "logprobs": 3}),
+    ],
+    ids=str,
+)
+def test_a_raw_prompt_is_a_text_completion(asked: dict[str, Any], document: dict[str, Any]) -> None:
+    """As it is, or with what follows; without a context to continue it by."""
+    request = generate(**asked)
+
+    assert ("openai_completions", document, True) == (request.origin.wire, request.origin.document, request.stream)
+    answer = OLLAMA.encode_answer(["Hi", STOP], AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo))
+    assert ("Hi", False) == (json.loads(answer)["response"], "context" in json.loads(answer))
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_a_context_continues_a_conversation(streamed: bool) -> None:
+    """That of an answer, which nothing keeps here. New instructions replace the old ones."""
+    first = generate(prompt="Hallo \u00e9", system="Be brief.")
+    head = AnswerHead("chatcmpl-1", 1700000000, "m", echo=first.echo)
+    encoder = OLLAMA.encoder(head)
+    data = encoder.write(["H", "i"]) + encoder.end(STOP) if streamed else OLLAMA.encode_answer(["H", "i", STOP], head) + b"\n"
+    context = lines(data)[-1]["context"]
+
+    said = [{"role": "user", "content": "Hallo \u00e9"}, {"role": "assistant", "content": "Hi"}]
+    brief = {"role": "system", "content": "Be brief."}
+    assert max(context) < 2**24
+    assert [brief, *said, HELLO] == generate(prompt="Hello", context=context).messages
+    assert [{**brief, "content": "Be long."}, *said, HELLO] == generate(
+        prompt="Hello", context=context, system="Be long."
+    ).messages
+
+
+@pytest.mark.parametrize(("written", "meant"), [("USER", "user"), ("System", "system")])
+def test_roles_are_read_in_any_case(written: str, meant: str) -> None:
+    """As Ollama reads them."""
+    assert meant == chat(messages=[{**HELLO, "role": written}, HELLO]).messages[0]["role"]
+
+
+def test_arguments_may_be_text() -> None:
+    """As programs send them that have them from OpenAI's API."""
+    call = {"function": {"name": "f", "arguments": '{"a": 1}'}}
+    messages = [HELLO, {"role": "assistant", "tool_calls": [call]}, {"role": "tool", "tool_name": "f", "content": "x"}]
+
+    assert '{"a": 1}' == chat(messages=messages).messages[1]["tool_calls"][0]["function"]["arguments"]
+
+
 # ---- answers
+
+
+@pytest.mark.parametrize(
+    ("total", "before", "prompt", "eval"),
+    [(1000, 400, 400, 600), (1000, 1000, 0, 1000), (5, 7, 0, 5), (0, 0, 0, 1)],
+)
+def test_an_answer_says_how_long_it_took(total: int, before: int, prompt: int, eval: int) -> None:
+    """Where that is known. Clients divide by the last of them; of an answer that came at once it is all of the time."""
+    head = AnswerHead("chatcmpl-1", 1700000000, "m", durations=lambda: (total, before))
+
+    for got in (json.loads(OLLAMA.encode_answer(["Hi", STOP], head)), lines(OLLAMA.encoder(head).end(STOP))[-1]):
+        assert (total, 0) == (got["total_duration"], got["load_duration"])
+        assert (prompt, eval) == (got["prompt_eval_duration"], got["eval_duration"])
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from ..http.decoding import BodyDecoder, CodingError, TooMuchError, make_decoder
 from ..http.server.exchange import JSON, Exchange
 from ..limiter import busy
 from ..wires.json import has_more_values
+from ..wires.registry import SERVED
 
 #: Largest bodies that may be arriving at the same time; of smaller ones, as many more.
 _LARGEST_AT_ONCE: Final = 4
@@ -126,7 +127,7 @@ def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
             if each.isdigit() and int(each[:20]) > limit:
                 raise _too_large(limit)
     kind = head.get(b"content-type", b"")
-    if kind != JSON and not _is_json(kind):
+    if kind != JSON and not _is_json(kind) and not _is_program(exchange):
         raise StatusError(
             "the body must be JSON, and say so with the header content-type: application/json",
             status=415,
@@ -145,6 +146,13 @@ def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
             type="invalid_request_error",
             code="unsupported_content_encoding",
         ) from None
+
+
+def _is_program(exchange: Exchange) -> bool:
+    """Return whether a request, to a path whose clients need not say what they send, comes from no page: a browser names the
+    page's origin with each POST (Fetch, section 3.1), whatever its type."""
+    wire, head = SERVED.get(exchange.path), exchange.head
+    return wire is not None and wire.takes_any_type and b"origin" not in head and b"sec-fetch-site" not in head
 
 
 def _is_json(kind: bytes) -> bool:

@@ -39,7 +39,7 @@ _OLLAMA: Final = "models are managed by the server's operator, with `autonomousa
 
 #: Paths of the vendor's that are not served, by how they begin, and what to do instead.
 _ELSEWHERE: Final = {
-    **dict.fromkeys([f"/api/{name}" for name in ("pull", "push", "create", "copy", "delete", "blobs", "ps")], _OLLAMA),
+    **dict.fromkeys([f"/api/{name}" for name in ("push", "create", "copy", "delete", "blobs")], _OLLAMA),
     "/responses/compact": "conversations are not compacted here; ask the model for a summary, and continue with that",
     "/conversations": "conversations are not kept here; send previous_response_id, or all items of the conversation",
 }

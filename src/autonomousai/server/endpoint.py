@@ -139,6 +139,9 @@ class Endpoint:
         context = self._context
         if context.look_again is not None and request.model not in context.settled:
             await context.look_again(wanted_of(request, exchange))
+        if not request.messages and (end := self.wire.end_at_once(request)) is not None:
+            await self._send_end(end, request, exchange, response)
+            return
         request, model = self._admit(request, exchange)
         hold = None
         if exchange.caller is not None:
@@ -175,7 +178,7 @@ class Endpoint:
         """Let the provider answer, for this connection alone; *sent*: what was sent to it before."""
         context = self._context
         exchange.read_by = time.monotonic() + context.total_s
-        if response is None and self.wire.keeps_order:
+        if response is None and (self.wire.keeps_order or self.wire.tells_durations):
             request = msgspec.structs.replace(request, stream=True)
         answer = Answer()
         batches = (
@@ -206,6 +209,20 @@ class Endpoint:
         """Return what an answer is accounted to."""
         came = time.time() - (time.monotonic() - exchange.began)
         return Asked(exchange.request_id, self.wire.name, exchange.key, came, request, whole)
+
+    async def _send_end(
+        self, end: FinishReason, request: ChatRequest, exchange: Exchange, response: SSEResponse | None
+    ) -> None:
+        """Answer a request that asks nothing of an upstream. Raises `ProviderError` where its model is not there."""
+        context, caller = self._context, exchange.caller
+        model = (
+            context.resolve(request.model) if caller is None else context.admission.resolve(caller, self.wire, request.model)
+        )
+        head = AnswerHead(self.wire.answer_id(exchange.request_id), int(time.time()), model, False, request.echo)
+        if response is not None:
+            await response.write(self.wire.encode_stream([end], head), last=True)
+        elif not exchange.respond(200, self.wire.encode_answer([end], head)):
+            await exchange.drain()
 
     def _admit(self, request: ChatRequest, exchange: Exchange) -> tuple[ChatRequest, str]:
         """Return the request with the name under which its answer may be cached, and the model that is asked. Raises
@@ -244,7 +261,8 @@ class Endpoint:
             tell_cache(exchange, answer.report)
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)
-        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
+        durations = _durations(meter) if self.wire.tells_durations else None
+        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo, durations)
         response.begin(encoder := self.wire.encoder(head), answer, meter)
         pipes = True
         while True:
@@ -302,7 +320,8 @@ class Endpoint:
             events += batch
         model = (answer.model or meter.model)[:MAX_MODEL]
         answer_id = self.wire.answer_id(exchange.request_id)
-        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo)
+        durations = _durations(meter) if self.wire.tells_durations else None
+        head = AnswerHead(answer_id, int(time.time()), model, request.include_usage, request.echo, durations)
         meter.broken = True  # until it is written
         body = self.wire.encode_answer(events, head, extension=provenance_of(answer))
         meter.broken = False
@@ -311,6 +330,11 @@ class Endpoint:
             tell_cache(exchange, answer.report)
         if not exchange.respond(200, body):
             await exchange.drain()
+
+
+def _durations(meter: AnswerMeter) -> Callable[[], tuple[int, int]]:
+    """Return what measures an answer; see `AnswerHead`."""
+    return lambda: (int((time.monotonic() - meter.began) * 1e9), int((meter.first - meter.began) * 1e9))
 
 
 def passes_headers(wire: Wire, exchange: Exchange) -> bool:

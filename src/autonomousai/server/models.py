@@ -116,10 +116,14 @@ def _listing_of(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def listing(request: Request) -> Response:
         await look_again()
-        models = [_listed(provider, name, aliases, created) for name, aliases in _models(provider, request, admission).items()]
-        return Response(wire.encode_models(models), media_type="application/json")
+        return Response(wire.encode_models(listed_models(provider, request, admission, created)), media_type="application/json")
 
     return listing
+
+
+def listed_models(provider: AsyncGeneratorProvider, request: Request, admission: Admission, created: int) -> list[ListedModel]:
+    """Return the models that the caller of *request* may use."""
+    return [_listed(provider, name, aliases, created) for name, aliases in _models(provider, request, admission).items()]
 
 
 def _models(provider: AsyncGeneratorProvider, request: Request, admission: Admission) -> Mapping[str, list[str]]:

@@ -25,10 +25,12 @@ USAGE_PAGE: Final = "/usage"
 #: Where Ollama's clients ask beside answers.
 OLLAMA_VERSION_PATH: Final = "/api/version"
 OLLAMA_SHOW_PATH: Final = "/api/show"
+OLLAMA_PS_PATH: Final = "/api/ps"
+OLLAMA_PULL_PATH: Final = "/api/pull"
 
 #: Paths that are named as they are.
 _NAMED: Final = PROBE_PATHS | {
-    *(OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH),
+    *(OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH, OLLAMA_PS_PATH, OLLAMA_PULL_PATH),
     *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE),
     *("/", "/docs", "/metrics", "/openapi.json", "/v1/models"),
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Protocol
 
 import msgspec
@@ -68,13 +68,15 @@ class StreamDecoder(Protocol):
 
 class AnswerHead(msgspec.Struct, frozen=True):
     """What an answer is called, and what all its events repeat. ``created``: seconds since the epoch. ``include_usage`` and
-    ``echo``: see `ChatRequest`."""
+    ``echo``: see `ChatRequest`. ``durations``: returns how long the answer took so far, and how much of that was before its
+    first event, in nanoseconds; None where its wire says neither."""
 
     id: str
     created: int
     model: str
     include_usage: bool = False
     echo: dict[str, Any] | None = None
+    durations: Callable[[], tuple[int, int]] | None = None
 
 
 class StreamEncoder(Protocol):
@@ -128,6 +130,8 @@ class Wire(ABC):
     ``fields``: the table of its requests, where it has one; ``further_fields``: those of paths that take other ones.
     ``streams``: whether its answers can be streamed; of one that has whole documents alone, see `openai_documents`.
     ``has_events``: whether a stream is server-sent events, which can be resumed; of others each piece is a line of JSON.
+    ``tells_durations``: whether an answer says how long it took.
+    ``takes_any_type``: whether programs may send a request without saying that it is JSON.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
     ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
@@ -147,6 +151,8 @@ class Wire(ABC):
     fields: ClassVar[FieldTable | None] = None
     streams: ClassVar[bool] = True
     has_events: ClassVar[bool] = True
+    tells_durations: ClassVar[bool] = False
+    takes_any_type: ClassVar[bool] = False
     key_header: ClassVar[str | None] = None
     id_header: ClassVar[str | None] = None
     passed_headers: ClassVar[tuple[str, ...]] = ()
@@ -182,6 +188,10 @@ class Wire(ABC):
     def decode_usual(self, body: bytes) -> ChatRequest | None:
         """Return what `decode_request` returns, where one typed decode has proven that the request is usual: a conversation of
         text alone, with known fields. None elsewhere."""
+        return None
+
+    def end_at_once(self, request: ChatRequest) -> FinishReason | None:
+        """Return the end of the answer to a *request* that asks nothing of an upstream; None where it asks something."""
         return None
 
     @abstractmethod

@@ -195,7 +195,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         ("/healthz", "Is it alive?", json_of("Health"), {}),
         ("/readyz", "Does it take requests?", json_of("Readiness"), {"503": answer_of("It does not.", json_of("Readiness"))}),
         ("/metrics", "Its counters, for Prometheus", {"text/plain": {"schema": {"type": "string"}}}, {}),
-        ("/", "The page for people", {"text/html": {"schema": {"type": "string"}}}, {}),
+        ("/", "The page for people", {kind: {"schema": {"type": "string"}} for kind in ("text/html", "text/plain")}, {}),
         ("/docs", "This description, for people", {"text/html": {"schema": {"type": "string"}}}, {}),
         ("/openapi.json", "This description", {"application/json": {"schema": {"type": "object"}}}, {}),
     ):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from ..auth import PAGE_PATH
@@ -76,7 +76,16 @@ def routes() -> list[Route]:
 
 
 async def _page(request: Request) -> Response:
+    if _is_program(request):  # which looks here whether Ollama runs (Ollama FAQ)
+        return PlainTextResponse("Ollama is running", headers={"cache-control": "no-store"})
     return page_files()["index.html"].response(request)
+
+
+def _is_program(request: Request) -> bool:
+    """Return whether a request says what it takes, and nothing by which a browser would be known, which gets the page."""
+    head = request.headers
+    takes = head.get("accept", "text/html")
+    return not ("text/html" in takes or "sec-fetch-mode" in head or "mozilla" in head.get("user-agent", "").lower())
 
 
 async def _usage(request: Request) -> Response:

@@ -1,8 +1,8 @@
 """Events -> lines and documents of Ollama's API (Ollama API reference, "Generate a chat message", "Generate a response").
 
 A stream is lines of JSON: pieces with ``"done": false``, then one with ``"done": true`` and why it ended. One that breaks ends
-with a line that is an ``error``. Calls come whole, as they have objects for arguments. How long it took is not told: the same
-answer is the same bytes.
+with a line that is an ``error``. Calls come whole, as they have objects for arguments. How long it took, by which clients
+compute the tokens of a second, is said where the head knows it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from ...events import (
 from ..base import AnswerHead
 from ..tool_forms import object_of_arguments
 from ..tool_names import NAMES
+from .contexts import Said, context_of
 from .errors import error_line
 from .request import GENERATED
 
@@ -65,13 +66,16 @@ def _says(head: AnswerHead) -> Callable[..., Line]:
 class OllamaStreamEncoder:
     """One streamed answer, a line for each piece."""
 
-    __slots__ = ("_calls", "_names", "_says", "_stamp")
+    __slots__ = ("_calls", "_durations", "_names", "_says", "_stamp", "_text", "_turns")
 
     def __init__(self, head: AnswerHead) -> None:
         self._stamp = _stamp(head)
         self._says = _says(head)
+        self._durations = head.durations
         self._names = _names(head)
         self._calls: list[ToolCallDelta] = []
+        self._turns = _turns(head)
+        self._text: list[str] = []  # where it is to be continued by its context
 
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`."""
@@ -80,6 +84,8 @@ class OllamaStreamEncoder:
             if type(event) is str or type(event) is Refusal:
                 if text := event if type(event) is str else event.text:  # type: ignore[union-attr]
                     lines.append(self._line(self._says(text)))
+                    if self._turns is not None:
+                        self._text.append(text)
             elif type(event) is Reasoning:
                 lines.append(self._line(self._says(thinking=event.text)))
             elif type(event) is ToolCallDelta:
@@ -103,7 +109,8 @@ class OllamaStreamEncoder:
         calls = b""
         if self._calls and self._says is _said_in_chat:
             calls = _json(self._line(self._says(calls=_calls(self._calls, self._names)))) + b"\n"
-        return calls + _json({**self._stamp, **self._says(), **_end(finish, extension)}) + b"\n"
+        context = _context(self._turns, "".join(self._text))
+        return calls + _json({**self._stamp, **self._says(), **context, **_end(finish, extension, self._durations)}) + b"\n"
 
     def _line(self, said: Line) -> Line:
         return {**self._stamp, **said, "done": False}
@@ -122,9 +129,19 @@ def encode_ollama_answer(events: Batch, head: AnswerHead, *, extension: dict[str
             **_stamp(head),
             **_says(head)(text, thinking, calls),
             **({"logprobs": probabilities} if probabilities else {}),
-            **_end(finish, extension),
+            **_context(_turns(head), text),
+            **_end(finish, extension, head.durations),
         }
     )
+
+
+def _turns(head: AnswerHead) -> list[Said] | None:
+    """Return the conversation before an answer of ``/api/generate``; None for any other answer."""
+    return (head.echo or {}).get(GENERATED)
+
+
+def _context(turns: list[Said] | None, text: str) -> Line:
+    return {} if turns is None else {"context": context_of([*turns, ("assistant", text)])}
 
 
 def _names(head: AnswerHead) -> Mapping[str, str]:
@@ -147,14 +164,28 @@ def _calls(pieces: list[ToolCallDelta], names: Mapping[str, str]) -> list[Line]:
     ]
 
 
-def _end(finish: FinishReason, extension: dict[str, Any] | None) -> Line:
+def _end(finish: FinishReason, extension: dict[str, Any] | None, durations: Callable[[], tuple[int, int]] | None) -> Line:
     reason = finish.standard_reason
     ended: Line = {"done": True, "done_reason": "stop" if reason in (None, "tool_calls", "function_call") else reason}
+    if durations is not None:
+        ended |= _durations(*durations())
     if (usage := finish.usage) is not None:
         ended |= _counts(usage)
     if extension is not None:
         ended["x_autonomousai"] = extension
     return ended
+
+
+def _durations(total: int, before: int) -> Line:
+    """Return how long an answer took, in nanoseconds, and *before* its first event. Clients divide by the time that its tokens
+    took, which is never 0; of an answer that came at once it is all of it."""
+    before = min(before, total - 1) if before < total else 0
+    return {
+        "total_duration": total,
+        "load_duration": 0,
+        "prompt_eval_duration": before,
+        "eval_duration": max(1, total - before),
+    }
 
 
 def _counts(usage: Usage) -> Line:

@@ -66,6 +66,13 @@ MODEL_SCHEMAS: Final[dict[str, Schema]] = {
         },
         "required": ["modified_at", "details", "model_info", "capabilities"],
     },
+    "OllamaLoaded": {
+        "type": "object",
+        "description": "The models whose weights this server has.",
+        "properties": {"models": {"type": "array", "items": {"type": "object"}}},
+        "required": ["models"],
+    },
+    "OllamaPulled": {"type": "object", "properties": {"status": {"type": "string"}}, "required": ["status"]},
     "OllamaVersion": {"type": "object", "properties": {"version": {"type": "string"}}, "required": ["version"]},
 }
 
@@ -74,29 +81,54 @@ def list_of_models(models: Sequence[ListedModel]) -> dict[str, Any]:
     """Return the list of *models*."""
     return {
         "models": [
-            {
-                "name": _tagged(model.id),
-                "model": _tagged(model.id),
-                "modified_at": datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-                "size": model.details.get("size", 0),
-                # Of the name: what is called by it is not known to the byte.
-                "digest": hashlib.sha256(model.id.encode()).hexdigest(),
-                "details": _details(model.details),
-            }
+            {**_entry(model), "modified_at": datetime.fromtimestamp(model.created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")}
             for model in models
         ]
     }
 
 
-def show_model(able: Capabilities, details: Mapping[str, Any], created: int) -> dict[str, Any]:
-    """Return the answer of ``/api/show``: what is known of a model that is *able* to do that. ``template`` and ``parameters``
+#: Until when a model stays loaded that stays for as long as the server lives: Ollama has such a time for these too.
+_FOR_EVER: Final = "2318-01-01T00:00:00Z"
+
+
+def loaded_models(models: Sequence[ListedModel]) -> dict[str, Any]:
+    """Return the answer of ``/api/ps``: those of *models* whose weights this server has. They are in its own memory, and none
+    in a graphics card's that is known."""
+    return {
+        "models": [
+            {
+                **_entry(model),
+                "expires_at": _FOR_EVER,
+                "size_vram": 0,
+                **({} if model.context is None else {"context_length": model.context}),
+            }
+            for model in models
+            if model.details
+        ]
+    }
+
+
+def _entry(model: ListedModel) -> dict[str, Any]:
+    return {
+        "name": _tagged(model.id),
+        "model": _tagged(model.id),
+        "size": model.details.get("size", 0),
+        # Of the name: what is called by it is not known to the byte.
+        "digest": hashlib.sha256(model.id.encode()).hexdigest(),
+        "details": _details(model.details),
+    }
+
+
+def show_model(name: str, able: Capabilities, details: Mapping[str, Any], created: int) -> dict[str, Any]:
+    """Return the answer of ``/api/show``: what is known of a model that is *able* to do that. Clients look for the context
+    under the name of the architecture, which is there for that. ``template`` and ``parameters``
     are the server's own business, and empty."""
-    family = details.get("architecture", "")
-    info: dict[str, Any] = {"general.architecture": family} if family else {}
+    family = details.get("architecture", "unknown")
+    info: dict[str, Any] = {"general.architecture": family, "general.basename": name}
     if (count := details.get("n_params")) is not None:
         info["general.parameter_count"] = count
     if able.context is not None:
-        info[f"{family or 'general'}.context_length"] = able.context
+        info[f"{family}.context_length"] = able.context
     return {
         "modelfile": "",
         "parameters": "",

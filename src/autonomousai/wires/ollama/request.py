@@ -7,13 +7,15 @@ refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import FieldTable, RequestField, missing, table_of
-from ..openai_chat.request import CHAT, chat_request
+from ..fields import FieldTable, RequestField, table_of
+from ..openai_chat.request import CHAT, chat_request, leave_out_empty
 from ..pairing import with_paired_results
+from ..raw import COMPLETIONS_WIRE, raw_request
 from ..request_body import decode_object
 from ..shapes import (
     ANYTHING,
@@ -30,12 +32,17 @@ from ..shapes import (
     shown,
     whole,
 )
+from .contexts import messages_of
 
 #: The wire's name.
 WIRE: Final = "ollama"
 
-#: The member of an answer's echo that says that it is one of ``/api/generate``.
+#: The member of an answer's echo that says that it is one of ``/api/generate``: the conversation before it, None where that was
+#: a raw prompt.
 GENERATED: Final = "generated"
+
+#: The member that says that nothing was asked, and what was done instead: ``load`` or ``unload``.
+EMPTY: Final = "empty"
 
 Fields = dict[str, Any]
 
@@ -53,6 +60,10 @@ def _one_of(*values: Any) -> Shape:
     return Shape(check, {"enum": list(values)})
 
 
+def _role(param: str, value: Any) -> str:
+    return str(_ROLES.check(param, value.lower() if isinstance(value, str) else value))
+
+
 def _nothing(says: str, empty: Any) -> Shape:
     """Return the shape of a field of which only the *empty* value can be had; *says*: what to do instead."""
 
@@ -64,33 +75,23 @@ def _nothing(says: str, empty: Any) -> Shape:
     return Shape(check, {"enum": [empty]})
 
 
+_ROLES: Final = _one_of("system", "user", "assistant", "tool")
 _IMAGES: Final = list_of(TEXT)
+_ARGUMENTS: Final = either("an object, or its JSON", {dict: OBJECT, str: TEXT})
 
 _MESSAGE: Final = object_of(
     {
-        "role": _one_of("system", "user", "assistant", "tool"),
+        "role": Shape(_role, _ROLES.schema),
         "content": TEXT,
         "thinking": TEXT,
         "images": _IMAGES,
         "tool_calls": list_of(
-            object_of({"function": object_of({"name": NAME, "arguments": OBJECT}, ("name",))}, ("function",))
+            object_of({"function": object_of({"name": NAME, "arguments": _ARGUMENTS}, ("name",))}, ("function",))
         ),
         "tool_name": TEXT,
     },
     ("role",),
 )
-
-_CONVERSATION: Final = Shape(
-    lambda param, value: _not_empty(param, list_of(_MESSAGE).check(param, value)),
-    {**list_of(_MESSAGE).schema, "minItems": 1},
-)
-
-
-def _not_empty(param: str, value: list[Any]) -> list[Any]:
-    if not value:
-        raise refusal(param, "must not be empty; models are loaded when they are asked")
-    return value
-
 
 _FORMAT: Final = either('"json" or a schema', {str: _one_of("json", ""), dict: OBJECT})
 _THINK: Final = either('true, false, or how much: "low", "medium" or "high"', {bool: FLAG, str: TEXT})
@@ -137,7 +138,12 @@ _SHARED: Final = (
         becomes="`reasoning_effort`: `medium` for true, `none` for false",
         approximated=True,
     ),
-    RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
+    RequestField(
+        "keep_alive",
+        ANYTHING,
+        "How long the model stays loaded: left to the server, and not looked at but in a request that asks nothing.",
+        becomes="",
+    ),
     RequestField("logprobs", FLAG, "Log probabilities of the tokens.", becomes="`logprobs`"),
     RequestField("top_logprobs", whole(), "Log probabilities of so many of the likeliest tokens.", becomes="`top_logprobs`"),
 )
@@ -147,31 +153,41 @@ CHAT_FIELDS: Final = FieldTable(
     says="A request of Ollama's `/api/chat`. A field without a row is ignored.",
     rows=table_of(
         _MODEL,
-        RequestField("messages", _CONVERSATION, "The complete conversation.", needed=True, becomes="`messages`"),
+        RequestField(
+            "messages",
+            list_of(_MESSAGE),
+            "The complete conversation; absent or empty: nothing is asked, and the answer is that the model is loaded.",
+            becomes="`messages`",
+        ),
         RequestField("tools", CHAT.rows["tools"].shape, "Functions that the model may call.", becomes="`tools`"),
         *_SHARED,
     ),
     components=CHAT.components,
 )
 
-_RAW: Final = "cannot be had over this API; send the prompt to /v1/completions"
+_TEMPLATE: Final = "cannot be had over this API; write the prompt by it, and send it with raw"
 
 GENERATE_FIELDS: Final = FieldTable(
     name="OllamaGenerateRequest",
     says="A request of Ollama's `/api/generate`. A field without a row is ignored.",
     rows=table_of(
         _MODEL,
-        RequestField("prompt", TEXT, "What to answer.", needed=True, becomes="the last of `messages`"),
+        RequestField(
+            "prompt",
+            TEXT,
+            "What to answer; absent or empty: nothing is asked, and the answer is that the model is loaded.",
+            becomes="the last of `messages`",
+        ),
         RequestField("system", TEXT, "The instructions before it.", becomes="the first of `messages`"),
         RequestField("images", _IMAGES, "Images beside the prompt, in base64.", becomes="parts of the last of `messages`"),
-        RequestField("raw", _nothing(_RAW, False), "Whether the prompt is continued as it is: only false.", becomes=""),
-        RequestField("suffix", _nothing(_RAW, ""), "What follows the answer: only nothing.", becomes=""),
-        RequestField("template", _nothing(_RAW, ""), "Another template: only none.", becomes=""),
+        RequestField("raw", FLAG, "Whether the prompt is continued as it is.", becomes="a text completion"),
+        RequestField("suffix", TEXT, "What follows the text that is asked for.", becomes="a text completion's `suffix`"),
+        RequestField("template", _nothing(_TEMPLATE, ""), "Another template: only none.", becomes=""),
         RequestField(
             "context",
-            _nothing("is not kept here; send the conversation to /api/chat", []),
-            "An earlier conversation: only none.",
-            becomes="",
+            list_of(whole(0, 2**63 - 1)),
+            "An earlier conversation: the `context` that an answer of this server ended with.",
+            becomes="the first of `messages`",
         ),
         *_SHARED,
     ),
@@ -181,6 +197,15 @@ SHOW_FIELDS: Final = FieldTable(
     name="OllamaShowRequest",
     says="The model of which details are wanted.",
     rows=table_of(RequestField("model", NAME, "One of `GET /api/tags`, or an alias.", needed=True)),
+)
+
+PULL_FIELDS: Final = FieldTable(
+    name="OllamaPullRequest",
+    says="The model that is wanted here. A field without a row is ignored.",
+    rows=table_of(
+        SHOW_FIELDS.rows["model"],
+        RequestField("stream", FLAG, "Whether the answer comes as lines of JSON, which is so unless it is false."),
+    ),
 )
 
 # ---- what they become -------------------------------------------------------------------------------------------------
@@ -236,12 +261,13 @@ def _content(text: str | None, images: list[str] | None) -> Any:
 
 def _message(message: Fields) -> Fields:
     """Return *message* as chat completions have it. Calls need no ids; they and their results are brought together later."""
-    said: Fields = {"role": message["role"], "content": _content(message.get("content"), message.get("images"))}
+    role = message["role"].lower()
+    said: Fields = {"role": role, "content": _content(message.get("content"), message.get("images"))}
     if thinking := message.get("thinking"):
         said["reasoning_content"] = thinking
     if calls := message.get("tool_calls"):
         said["tool_calls"] = [_call(call) for call in calls]
-    if message["role"] == "tool":
+    if role == "tool":
         said |= {"name": message.get("tool_name") or message.get("name"), "tool_call_id": message.get("tool_call_id")}
     return said
 
@@ -259,22 +285,66 @@ def read_ollama_chat(body: bytes) -> ChatRequest:
     """Return the request of ``/api/chat`` in *body*. Raises `StatusError` 400 that names the field, or
     `InvalidMessagesError`."""
     document = decode_object(body)
-    messages = document.get("messages")
-    if messages is None:
-        raise missing("messages", 'send a list such as [{"role": "user", "content": "Hello"}]', document, CHAT_FIELDS.rows)
-    checked = CHAT_FIELDS.rows["messages"].shape.check("messages", messages)
-    return _request(CHAT_FIELDS, document, with_paired_results([_message(message) for message in checked]), None)
+    messages = CHAT_FIELDS.take(dict(document), "messages")
+    if not messages:
+        return _nothing_asked(CHAT_FIELDS, document, {})
+    return _request(CHAT_FIELDS, document, with_paired_results([_message(message) for message in messages]), None)
 
 
 def read_ollama_generate(body: bytes) -> ChatRequest:
     """Return the request of ``/api/generate`` in *body*. Raises as `read_ollama_chat` does."""
     document = decode_object(body)
-    if document.get("prompt") is None:
-        raise missing("prompt", "send the text that is to be answered", document, GENERATE_FIELDS.rows)
-    prompt, system, images = (GENERATE_FIELDS.take(dict(document), name) for name in ("prompt", "system", "images"))
-    messages = [{"role": "system", "content": system}] if system else []
-    return _request(
-        GENERATE_FIELDS, document, [*messages, {"role": "user", "content": _content(prompt, images)}], {GENERATED: True}
+    given = {name: GENERATE_FIELDS.take(dict(document), name) for name in ("prompt", "system", "images", "context")}
+    if document.get("raw") or document.get("suffix"):
+        return _raw(document)
+    prompt, system, images = given["prompt"], given["system"], given["images"]
+    if not prompt and not images:
+        return _nothing_asked(GENERATE_FIELDS, document, {GENERATED: None})
+    said = messages_of(given["context"]) if given["context"] else []
+    if system:
+        said = [("system", system), *(each for each in said if each[0] != "system")]
+    messages = [{"role": role, "content": text} for role, text in said]
+    echo = {GENERATED: [*said, ("user", prompt or "")]}
+    return _request(GENERATE_FIELDS, document, [*messages, {"role": "user", "content": _content(prompt, images)}], echo)
+
+
+def _nothing_asked(table: FieldTable, document: Fields, echo: Fields) -> ChatRequest:
+    """Return the request that has a model loaded, or unloaded: here that is the server's own business, and the answer alone
+    says so."""
+    model, stream, keep = document.get("model"), document.get("stream"), document.get("keep_alive")
+    table.check({name: value for name, value in document.items() if name not in ("messages", "model", "stream")})
+    leaves = bool(_NO_TIME.fullmatch(keep)) if isinstance(keep, str) else keep == 0 and keep is not False
+    echo = {**echo, EMPTY: "unload" if leaves else "load"}
+    return ChatRequest(_MODEL.shape.check("model", model or ""), [], FLAG.check("stream", stream is None or stream), echo=echo)
+
+
+#: A time of nothing, as Go writes it: "0", "0s", "0m0s".
+_NO_TIME: Final = re.compile(r"[-+]?(?:0+(?:\.0*)?(?:ns|us|µs|ms|s|m|h)?)+")
+
+#: Tokens of a text whose request names no limit, where Ollama has none: not every upstream knows a word for that.
+_RAW_LENGTH: Final = 1024
+
+
+def _raw(document: Fields) -> ChatRequest:
+    """Return the text completion that a request asks for: a prompt as it is, or the middle between it and a suffix."""
+    document = dict(document)
+    if document.get("images"):
+        raise refusal("images", "do not go with raw and suffix; send text alone", "unsupported_parameter")
+    model, stream = GENERATE_FIELDS.take(document, "model"), GENERATE_FIELDS.take(document, "stream")
+    given = GENERATE_FIELDS.check(document)
+    fields: Fields = {"max_tokens": _RAW_LENGTH, **_options(given.get("options", {})), **_format(given.get("format", ""))}
+    if given.get("logprobs"):
+        fields["logprobs"] = given.get("top_logprobs", 0) or 1
+    leave_out_empty(fields)
+    body = {"prompt": given.get("prompt", ""), **({"suffix": given["suffix"]} if given.get("suffix") else {}), **fields}
+    return raw_request(
+        COMPLETIONS_WIRE,
+        model or "",
+        body,
+        continuable="logprobs" not in fields,
+        stream=stream is not False,
+        fields=fields,
+        echo={GENERATED: None},
     )
 
 

@@ -9,7 +9,7 @@ from ..shapes import Schema
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 
 
-def _answer(description: str, said: Schema) -> Schema:
+def _answer(description: str, said: Schema, further: Schema | None = None) -> Schema:
     return {
         "type": "object",
         "description": description,
@@ -20,8 +20,10 @@ def _answer(description: str, said: Schema) -> Schema:
             "done": {"type": "boolean"},
             "done_reason": {"type": "string"},
             "logprobs": {"type": "array"},
+            **dict.fromkeys(("total_duration", "load_duration", "prompt_eval_duration", "eval_duration"), _COUNT),
             "prompt_eval_count": _COUNT,
             "eval_count": _COUNT,
+            **(further or {}),
             "x_autonomousai": {"type": "object"},
         },
         "required": ["model", "created_at", *said, "done"],
@@ -44,6 +46,6 @@ _SAYS: Final = "A complete answer, or a piece of one, of which the last alone is
 #: By name.
 ANSWER_SCHEMAS: Final[dict[str, Any]] = {
     "OllamaAnswer": _answer(_SAYS, {"message": _MESSAGE}),
-    "OllamaGenerated": _answer(_SAYS, {"response": {"type": "string"}}),
+    "OllamaGenerated": _answer(_SAYS, {"response": {"type": "string"}}, {"context": {"type": "array", "items": _COUNT}}),
     "OllamaError": {"type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"]},
 }

@@ -7,14 +7,14 @@ from typing import Any, ClassVar, Final
 
 import msgspec
 
-from ...events import Batch
+from ...events import Batch, FinishReason
 from ...request import ChatRequest
 from ..base import AnswerHead, ListedModel, Operation, Wire
 from ..fields import FieldTable
 from .encoder import PING, OllamaStreamEncoder, encode_ollama_answer
 from .errors import encode_ollama_error, error_line
 from .models import MODEL_SCHEMAS, list_of_models
-from .request import CHAT_FIELDS, GENERATE_FIELDS, SHOW_FIELDS, WIRE, read_ollama_chat, read_ollama_generate
+from .request import CHAT_FIELDS, EMPTY, GENERATE_FIELDS, PULL_FIELDS, SHOW_FIELDS, WIRE, read_ollama_chat, read_ollama_generate
 from .schemas import ANSWER_SCHEMAS
 
 _CHAT: Final = "/api/chat"
@@ -32,16 +32,23 @@ class OllamaWire(Wire):
     title = "Ollama's own API"
     paths: ClassVar[tuple[str, ...]] = (_CHAT, _GENERATE)
     fields: ClassVar[FieldTable | None] = CHAT_FIELDS
-    further_fields = (GENERATE_FIELDS, SHOW_FIELDS)
+    further_fields = (GENERATE_FIELDS, SHOW_FIELDS, PULL_FIELDS)
     further_paths = _FURTHER
     models_path = "/api/tags"
     models_schema = "OllamaModelList"
     has_events = False
+    tells_durations = True
+    takes_any_type = True
     ping = PING
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         return read_ollama_generate(body) if path == _GENERATE else read_ollama_chat(body)
+
+    def end_at_once(self, request: ChatRequest) -> FinishReason | None:
+        """See `Wire.end_at_once`: a model is loaded, or unloaded, by a request without messages."""
+        reason = (request.echo or {}).get(EMPTY)
+        return None if reason is None else FinishReason(reason, "done")
 
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> OllamaStreamEncoder:
         """See `Wire.encoder`; lines have no ids."""
