@@ -46,6 +46,27 @@ def test_no_limit_is_as_many_as_fit() -> None:
     assert [100] == [part.fields["max_tokens"] for part in parts(prompt="a", max_tokens=-1)]
 
 
+_SCHEMA: Any = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "schema"),
+    [
+        ({"type": "json_object"}, {"type": "object"}),
+        ({"type": "json_object", "schema": _SCHEMA}, _SCHEMA),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": _SCHEMA}}, _SCHEMA),
+        ({"type": "text"}, None),
+    ],
+    ids=str,
+)
+def test_a_schema_stands_where_raw_prompts_have_it(wanted: dict[str, Any], schema: Any) -> None:
+    """llama.cpp reads no `response_format` there, and the answer was any text."""
+    origin = raw_question(parts(response_format=wanted)[0], QWEN).origin
+
+    assert origin is not None
+    assert (schema, False) == (origin.document.get("json_schema"), "response_format" in origin.document)
+
+
 @pytest.mark.parametrize(("value", "asked"), [(None, None), (False, None), (True, 1), (0, 1), (5, 5), (5.0, 5)], ids=str)
 def test_log_probabilities_are_at_least_those_of_the_tokens_that_were_chosen(value: Any, asked: int | None) -> None:
     """0 means them alone."""

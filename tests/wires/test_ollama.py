@@ -17,8 +17,14 @@ from autonomousai.wires.ollama.wire import OLLAMA
 HEAD = AnswerHead("chatcmpl-1", 1700000000, "m")
 GENERATED = AnswerHead("chatcmpl-1", 1700000000, "m", echo={"generated": []})
 STAMP = {"model": "m", "created_at": "2023-11-14T22:13:20Z"}
+#: What an answer obeys, as OpenAI's clients write it.
+OPENAIS: Any = [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}]
 #: Contexts that are of no answer of this server: tokens of Ollama's own, and damaged ones.
 FOREIGN: Any = [[1, 2], [5], [3, 2**40], [6, 0x789C8A, 0x8E0000], context_of([("user", "a" * 99)])[:-2], [2.5], "a"]
+PARTS: Any = [
+    {"type": "text", "text": "Hello"},
+    {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+]
 HELLO = {"role": "user", "content": "Hello"}
 STOP = FinishReason("stop", "finish_reason", Usage(3, 2))
 
@@ -57,8 +63,16 @@ def lines(data: bytes) -> list[Any]:
         ({"format": ""}, {}),
         (
             {"format": {"type": "object"}},
-            {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": {"type": "object"}}}},
+            {
+                "response_format": {
+                    "type": "json_schema",
+                    "json_schema": {"name": "answer", "schema": {"type": "object"}, "strict": False},
+                }
+            },
         ),
+        *(({"format": form}, {"response_format": form}) for form in OPENAIS),
+        ({"top_logprobs": 2}, {}),
+        ({"logprobs": False, "top_logprobs": 2}, {"logprobs": False}),
         ({"think": True}, {"reasoning_effort": "medium"}),
         ({"think": False}, {"reasoning_effort": "none"}),
         ({"think": "high"}, {"reasoning_effort": "high"}),
@@ -125,6 +139,21 @@ def test_images_are_parts_of_the_message(data: str, url: str) -> None:
 
     assert [{"role": "user", "content": parts}] == chat(messages=[{**HELLO, "images": [data]}]).messages
     assert [{"role": "user", "content": parts}] == generate(prompt="Hello", images=[data]).messages
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": PARTS}, PARTS),
+        ({"content": PARTS, "images": [None, ""]}, PARTS),
+        ({"content": "Hello", "images": [None, ""]}, "Hello"),
+        ({"content": "Hello", "images": None}, "Hello"),
+    ],
+    ids=str,
+)
+def test_contents_may_be_parts(message: dict[str, Any], content: Any) -> None:
+    """As programs send them that have them from OpenAI's API; an image that is none is left out."""
+    assert [{"role": "user", "content": content}] == chat(messages=[{"role": "user", **message}]).messages
 
 
 def test_a_prompt_and_a_system_prompt_are_messages() -> None:
@@ -363,6 +392,11 @@ def test_log_probabilities_go_with_their_text() -> None:
     assert [("Hi", [entry])] == [
         (x["message"]["content"], x["logprobs"]) for x in lines(encoder.write(["Hi", LogProbs([entry])]))
     ]
+    other = {"token": "you", "logprob": -0.2}
+    pairs: Batch = [LogProbs([entry]), "Hi", LogProbs([other]), "you", LogProbs([entry])]
+    assert [("Hi", [entry]), ("you", [other]), ("", [entry])] == [
+        (x["message"]["content"], x["logprobs"]) for x in lines(encoder.write(pairs))
+    ]
     assert [("", [entry])] == [(x["message"]["content"], x["logprobs"]) for x in lines(encoder.write([LogProbs([entry])]))]
     assert [entry] == json.loads(OLLAMA.encode_answer(["Hi", LogProbs([entry]), STOP], HEAD))["logprobs"]
 
@@ -392,6 +426,8 @@ def test_what_bridges_a_silence_says_nothing() -> None:
         ("/api/embed", {"input": "a"}, "a"),
         ("/api/embed", {"input": ["a", "b"], "truncate": True, "options": {}, "keep_alive": 0}, ["a", "b"]),
         ("/api/embeddings", {"prompt": "a"}, "a"),
+        ("/api/embed", {"prompt": "a"}, "a"),
+        ("/api/embeddings", {"input": "a"}, "a"),
     ],
 )
 def test_embeddings_are_asked_as_openais(path: str, document: dict[str, Any], input: Any) -> None:
@@ -402,8 +438,19 @@ def test_embeddings_are_asked_as_openais(path: str, document: dict[str, Any], in
     assert ("openai_embeddings", {"input": input}) == (request.origin.wire, request.origin.document)
 
 
-@pytest.mark.parametrize(("path", "document"), [("/api/embed", {"prompt": "a"}), ("/api/embeddings", {"input": "a"})])
-def test_embeddings_of_nothing_are_refused(path: str, document: dict[str, Any]) -> None:
-    """The field that is missing is named."""
-    with pytest.raises(StatusError, match="is missing"):
-        OLLAMA_EMBED.decode_request(json.dumps(document).encode(), path)
+@pytest.mark.parametrize("document", [{}, {"input": ""}, {"input": []}, {"prompt": ""}, {"input": None}], ids=str)
+@pytest.mark.parametrize(
+    ("path", "answer"),
+    [
+        ("/api/embed", {"model": "m", "embeddings": [], "x_autonomousai": {"upstream": None}}),
+        ("/api/embeddings", {"embedding": []}),
+    ],
+)
+def test_of_no_text_there_are_no_vectors(path: str, answer: dict[str, Any], document: dict[str, Any]) -> None:
+    """Which is no error; and no upstream is asked."""
+    request = OLLAMA_EMBED.decode_request(json.dumps(document).encode(), path)
+    end = OLLAMA_EMBED.end_at_once(request)
+
+    assert end is not None
+    got = json.loads(OLLAMA_EMBED.encode_answer([end], AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo)))
+    assert answer == {**got, **({"x_autonomousai": {"upstream": None}} if "x_autonomousai" in got else {})}

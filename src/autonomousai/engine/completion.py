@@ -106,8 +106,18 @@ def _taken(document: dict[str, Any], continues: str | None) -> tuple[list[str], 
 def raw_question(part: RawPart, control: Sequence[str]) -> ChatRequest:
     """Return the request to the engine for *part*. *control*: the control tokens of its weights."""
     prompt = fill_in_the_middle(part.prompt, part.suffix, control) if part.suffix else part.prompt
-    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": prompt, **with_grammar(part.fields)})
+    origin = OriginalRequest(COMPLETIONS_WIRE, {"prompt": prompt, **_held(with_grammar(part.fields))})
     return ChatRequest("", [], stream=True, origin=origin)
+
+
+def _held(fields: dict[str, Any]) -> dict[str, Any]:
+    """Return *fields* with the answer's schema where llama.cpp looks for that of a raw prompt; it ignores it elsewhere."""
+    wanted = fields.get("response_format")
+    if wanted is None:
+        return fields
+    rest = {name: value for name, value in fields.items() if name != "response_format"}
+    described = wanted.get("json_schema") or {}
+    return {**rest, "json_schema": described.get("schema") or wanted.get("schema") or {"type": "object"}}
 
 
 def fill_in_the_middle(before: str, after: str, control: Sequence[str]) -> str:

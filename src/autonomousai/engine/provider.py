@@ -32,6 +32,7 @@ from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
 from ..wires.request_body import request_fields
 from ..wires.shapes import refusal
+from .alternatives import wants_no_alternatives, without_alternatives
 from .answer_schema import guided_schemas
 from .choices import one_answer, side_by_side
 from .completion import RawPart, completion_parts, raw_question
@@ -321,7 +322,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
         plan = take_tools(fields)
         refuse_begun(messages, fields, plan)
         turn = ChatTurn(messages, plan, wants_thoughts(question.fields))
-        texts = take_stops(fields)
+        texts, bare = take_stops(fields), wants_no_alternatives(question.fields)
         parts = choices_of(fields, self._settings.slots)
 
         def generate(part: RawPart, slot: EngineSlot) -> AsyncGenerator[Batch]:
@@ -332,11 +333,13 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             answer = None if part.number else question.answer
             schemas = schemas_of(turn, part.fields)
             check = partial(check_grammar, schemas=schemas) if schemas or turn.plan is not None else None
-            is_plain = len(parts) == 1 and not texts and turn.is_plain(engine.supervisor.condition, part.fields)
+            is_plain = len(parts) == 1 and not texts and not bare and turn.is_plain(engine.supervisor.condition, part.fields)
             stops = StopTexts(texts) if texts else None
             prompt = EnginePrompt("messages", prepare, answer, check, question.pipe if is_plain else None, stops)
             batches = generate_answer(engine, slot, prompt, question.clocks, deadline)
             batches = told_apart(batches, engine.supervisor.condition, turn, part.fields)
+            if bare:
+                batches = without_alternatives(batches)
             return batches if stops is None else with_stops(batches, stops)
 
         loop = asyncio.get_running_loop()

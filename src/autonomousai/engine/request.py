@@ -270,6 +270,8 @@ def engine_fields(
         passed.setdefault("repeat_penalty", penalty)
     if "top_logprobs" in passed and "logprobs" not in passed:
         raise refusal("top_logprobs", "is given, and logprobs is not true; send both")
+    if table is CHAT and passed.get("logprobs"):
+        passed.setdefault("top_logprobs", 1)  # or llama.cpp would name twenty
     passed.setdefault("seed", secrets.randbelow(2**31))
     passed["max_tokens"] = min(passed.get("max_tokens", max_tokens), context)
     # The engine notices that its caller has left when it writes: so it tells of its progress after each batch of the prompt, or

@@ -188,7 +188,7 @@ class App(RequestRouter):
             key_of=self._guard.key_of,
             sweep=self._sweep_of_loop,
             keepalive_s=config.server.keepalive_s,
-            bodies=BodyReader(config.server.max_body),
+            bodies=BodyReader(config.server.max_body, [path for path, wire in SERVED.items() if wire.takes_any_type]),
             total_s=config.clocks.total,
             admission=self._keys.admission,
             traces=self._tracer is not None,

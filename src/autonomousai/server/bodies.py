@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import zlib
+from collections.abc import Collection
 from typing import Final
 
 from ..errors import StatusError
@@ -15,7 +16,6 @@ from ..http.decoding import BodyDecoder, CodingError, TooMuchError, make_decoder
 from ..http.server.exchange import JSON, Exchange
 from ..limiter import busy
 from ..wires.json import has_more_values
-from ..wires.registry import SERVED
 
 #: Largest bodies that may be arriving at the same time; of smaller ones, as many more.
 _LARGEST_AT_ONCE: Final = 4
@@ -28,9 +28,10 @@ MAX_VALUES: Final = 250_000
 
 
 class BodyReader:
-    """Reads bodies of at most *limit* bytes."""
+    """Reads bodies of at most *limit* bytes. *lenient*: paths whose clients need not say that they send JSON."""
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, limit: int, lenient: Collection[str] = ()) -> None:
+        self._lenient = frozenset(lenient)
         self._limit = limit
         #: Bytes of a body that needs no closer look.
         self.usual = min(limit, SMALL)
@@ -40,14 +41,14 @@ class BodyReader:
     def taken(self, exchange: Exchange, *, is_known: bool = False) -> bytes | None:
         """Return what `read` returns, with the same errors, where the body has come; None where it is still to come.
         *is_known*: `takes` was true of the same head, with a body of another length."""
-        decoder = None if is_known else _check_head(exchange, self._limit)
+        decoder = None if is_known else _check_head(exchange, self._limit, self._lenient)
         body = exchange.take_body()
         return body if body is None else self._checked(body, decoder)
 
     def takes(self, exchange: Exchange) -> bool:
         """Return whether a request's head is one whose body, of no more than `usual` bytes, `read` returns as it is."""
         try:
-            return _check_head(exchange, self._limit) is None
+            return _check_head(exchange, self._limit, self._lenient) is None
         except StatusError:
             return False
 
@@ -57,7 +58,7 @@ class BodyReader:
         Raises `StatusError` 415, 413 (before anything is read, where the length is announced), 400 for one of too many values
         or that cannot be unpacked, and 503 where it gave way to others; and `ClientLeftError`.
         """
-        decoder = _check_head(exchange, self._limit)
+        decoder = _check_head(exchange, self._limit, self._lenient)
         body, more = await exchange.next_body()
         if more:
             body = await self._gather(exchange, body)
@@ -119,7 +120,7 @@ class _Arriving:
 _JSON_TYPE: Final = re.compile(rb"(?:application|text)/(?:[a-z0-9!#$&^_.-]+\+)?json", re.IGNORECASE)
 
 
-def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
+def _check_head(exchange: Exchange, limit: int, lenient: Collection[str]) -> BodyDecoder | None:
     """Return what unpacks the body that a request announces, None where it is not packed. Raises `StatusError`."""
     head = exchange.head
     if (length := head.get(b"content-length")) is not None:
@@ -127,7 +128,7 @@ def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
             if each.isdigit() and int(each[:20]) > limit:
                 raise _too_large(limit)
     kind = head.get(b"content-type", b"")
-    if kind != JSON and not _is_json(kind) and not _is_program(exchange):
+    if kind != JSON and not _is_json(kind) and not (exchange.path in lenient and _is_program(exchange)):
         raise StatusError(
             "the body must be JSON, and say so with the header content-type: application/json",
             status=415,
@@ -149,10 +150,8 @@ def _check_head(exchange: Exchange, limit: int) -> BodyDecoder | None:
 
 
 def _is_program(exchange: Exchange) -> bool:
-    """Return whether a request, to a path whose clients need not say what they send, comes from no page: a browser names the
-    page's origin with each POST (Fetch, section 3.1), whatever its type."""
-    wire, head = SERVED.get(exchange.path), exchange.head
-    return wire is not None and wire.takes_any_type and b"origin" not in head and b"sec-fetch-site" not in head
+    """Return whether a request comes from no page: a browser names the page's origin with each POST (Fetch, section 3.1)."""
+    return b"origin" not in exchange.head and b"sec-fetch-site" not in exchange.head
 
 
 def _is_json(kind: bytes) -> bool:

@@ -178,7 +178,7 @@ class Endpoint:
         """Let the provider answer, for this connection alone; *sent*: what was sent to it before."""
         context = self._context
         exchange.read_by = time.monotonic() + context.total_s
-        if response is None and (self.wire.keeps_order or self.wire.tells_durations):
+        if response is None and (self.wire.keeps_order or (self.wire.tells_durations and self.wire.streams)):
             request = msgspec.structs.replace(request, stream=True)
         answer = Answer()
         batches = (

@@ -10,17 +10,21 @@ import msgspec
 from ...events import Batch, FinishReason
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation
-from ..fields import FieldTable, RequestField, missing, table_of
+from ..fields import FieldTable, RequestField, table_of
 from ..openai_documents.document import DocumentWire, route_of
 from ..openai_documents.embeddings import OPENAI_EMBEDDINGS, in_format
 from ..prompts import texts_or_tokens
 from ..raw import raw_request
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, whole
+from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, Schema, whole
 from .errors import encode_ollama_error
+from .request import EMPTY
 
-#: Where one text is embedded, which is the older way.
+#: Where one text is embedded, which is the older way; and the member of an answer's echo that says so.
 _ONE: Final = "/api/embeddings"
+_ALONE: Final = "one"
+
+_COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 
 _MODEL: Final = RequestField("model", TEXT, "One of `GET /api/tags`, or an alias; absent or empty: the default model.")
 _SHARED: Final = (
@@ -34,7 +38,7 @@ EMBED_FIELDS: Final = FieldTable(
     name="OllamaEmbedRequest",
     says="A request of Ollama's `/api/embed`. A field without a row is ignored.",
     rows=table_of(
-        _MODEL, RequestField("input", texts_or_tokens(NAME), "A text, or a list of texts; none empty.", needed=True), *_SHARED
+        _MODEL, RequestField("input", texts_or_tokens(NAME), "A text, or a list of texts; none empty but all."), *_SHARED
     ),
     ignored=frozenset({"stream"}),
 )
@@ -42,7 +46,7 @@ EMBED_FIELDS: Final = FieldTable(
 ONE_FIELDS: Final = FieldTable(
     name="OllamaEmbeddingRequest",
     says="A request of Ollama's older `/api/embeddings`. A field without a row is ignored.",
-    rows=table_of(_MODEL, RequestField("prompt", NAME, "The text.", needed=True), *_SHARED),
+    rows=table_of(_MODEL, RequestField("prompt", NAME, "The text."), *_SHARED),
     ignored=frozenset({"stream"}),
 )
 
@@ -56,38 +60,49 @@ class OllamaEmbedWire(DocumentWire):
     fields: ClassVar[FieldTable | None] = EMBED_FIELDS
     further_fields = (ONE_FIELDS,)
     holds = "embeddings"
+    tells_durations = True
+    takes_any_type = True
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`."""
         document = decode_object(body)
         is_one = path == _ONE
-        table, wanted = (ONE_FIELDS, "prompt") if is_one else (EMBED_FIELDS, "input")
-        model, texts = table.take(document, "model"), table.take(document, wanted)
-        if texts is None:
-            raise missing(wanted, "send a text" + ("" if is_one else ", or a list of texts"), document, table.rows)
+        table, wanted, other = (ONE_FIELDS, "prompt", "input") if is_one else (EMBED_FIELDS, "input", "prompt")
+        if not document.get(wanted):
+            document[wanted] = document.pop(other, None)  # under the name that it has at the other path
+        model = table.take(document, "model")
+        echo = {_ALONE: True} if is_one else {}
+        if document.get(wanted) in (None, "", []):
+            return ChatRequest(model or "", [], echo={**echo, EMPTY: "load"})
+        texts = table.take(document, wanted)
         dimensions = table.check(document).get("dimensions")
         fields = {} if dimensions is None else {"dimensions": dimensions}
-        echo = {"one": True} if is_one else None
         return raw_request(
             OPENAI_EMBEDDINGS.name,
             model or "",
             {"input": texts, **fields},
             fields=fields,
-            echo=echo,
+            echo=echo or None,
         )
+
+    def end_at_once(self, request: ChatRequest) -> FinishReason | None:
+        """See `Wire.end_at_once`: of no text there are no vectors."""
+        return FinishReason("load", "done") if request.echo and EMPTY in request.echo else None
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
-        entries = OPENAI_EMBEDDINGS.members_of(events)["data"]
+        echo = head.echo or {}
+        entries = [] if EMPTY in echo else OPENAI_EMBEDDINGS.members_of(events)["data"]
         vectors = [in_format(entry["embedding"], "float") for entry in entries]
-        if head.echo is not None:
-            return msgspec.json.encode({"embedding": vectors[0]})
+        if _ALONE in echo:
+            return msgspec.json.encode({"embedding": vectors[0] if vectors else []})
         finish = events[-1]
         usage = finish.usage if type(finish) is FinishReason else None
         return msgspec.json.encode(
             {
                 "model": head.model,
                 "embeddings": vectors,
+                **({} if head.durations is None else {"total_duration": head.durations()[0], "load_duration": 0}),
                 **({} if usage is None else {"prompt_eval_count": usage.prompt_tokens}),
                 "x_autonomousai": route_of(extension),
             }
@@ -128,8 +143,8 @@ class OllamaEmbedWire(DocumentWire):
                 "description": "A vector for each text, in their order.",
                 "properties": {
                     "model": {"type": "string"},
-                    "embeddings": {"type": "array", "items": vector, "minItems": 1},
-                    "prompt_eval_count": {"type": "integer", "minimum": 0},
+                    "embeddings": {"type": "array", "items": vector},
+                    **dict.fromkeys(("total_duration", "load_duration", "prompt_eval_count"), _COUNT),
                     "x_autonomousai": {"$ref": "#/components/schemas/AnswerRoute"},
                 },
                 "required": ["model", "embeddings"],

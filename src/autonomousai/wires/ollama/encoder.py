@@ -80,10 +80,13 @@ class OllamaStreamEncoder:
     def write(self, batch: Batch) -> bytes:
         """See `StreamEncoder.write`."""
         lines: list[Line] = []
+        held: list[Any] = []  # log probabilities, which go with the text that they came with
         for event in batch:
             if type(event) is str or type(event) is Refusal:
                 if text := event if type(event) is str else event.text:  # type: ignore[union-attr]
                     lines.append(self._line(self._says(text)))
+                    if held:
+                        lines[-1]["logprobs"], held = held, []
                     if self._turns is not None:
                         self._text.append(text)
             elif type(event) is Reasoning:
@@ -91,9 +94,11 @@ class OllamaStreamEncoder:
             elif type(event) is ToolCallDelta:
                 self._calls.append(event)
             elif type(event) is LogProbs and event.content:
-                if not lines:
-                    lines.append(self._line(self._says()))
-                lines[-1].setdefault("logprobs", []).extend(event.content)
+                held += event.content
+        if held:
+            if not lines or "logprobs" in lines[-1]:
+                lines.append(self._line(self._says()))
+            lines[-1]["logprobs"] = held
         return b"".join([_json(line) + b"\n" for line in lines])
 
     def sign(self, progress: int) -> bytes:

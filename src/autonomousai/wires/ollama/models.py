@@ -121,8 +121,8 @@ def _entry(model: ListedModel) -> dict[str, Any]:
 
 def show_model(name: str, able: Capabilities, details: Mapping[str, Any], created: int) -> dict[str, Any]:
     """Return the answer of ``/api/show``: what is known of a model that is *able* to do that. Clients look for the context
-    under the name of the architecture, which is there for that. ``template`` and ``parameters``
-    are the server's own business, and empty."""
+    under the name of the architecture, which is there for that. ``template``
+    is the server's own business, and empty."""
     family = details.get("architecture", "unknown")
     info: dict[str, Any] = {"general.architecture": family, "general.basename": name}
     if (count := details.get("n_params")) is not None:
@@ -131,7 +131,7 @@ def show_model(name: str, able: Capabilities, details: Mapping[str, Any], create
         info[f"{family}.context_length"] = able.context
     return {
         "modelfile": "",
-        "parameters": "",
+        "parameters": "" if able.context is None else f"num_ctx                        {able.context}",
         "template": "",
         **({"license": details["license"]} if "license" in details else {}),
         "modified_at": datetime.fromtimestamp(created, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),

@@ -75,14 +75,15 @@ def _nothing(says: str, empty: Any) -> Shape:
     return Shape(check, {"enum": [empty]})
 
 
-_ROLES: Final = _one_of("system", "user", "assistant", "tool")
-_IMAGES: Final = list_of(TEXT)
+_ROLES: Final = _one_of("system", "user", "assistant", "tool", "developer", "function")
+_IMAGES: Final = list_of(either("text", {str: TEXT, type(None): ANYTHING}))
+_CONTENT: Final = either("text, or a list of parts as OpenAI has them", {str: TEXT, list: list_of(OBJECT)})
 _ARGUMENTS: Final = either("an object, or its JSON", {dict: OBJECT, str: TEXT})
 
 _MESSAGE: Final = object_of(
     {
         "role": Shape(_role, _ROLES.schema),
-        "content": TEXT,
+        "content": _CONTENT,
         "thinking": TEXT,
         "images": _IMAGES,
         "tool_calls": list_of(
@@ -224,9 +225,13 @@ def _options(options: Fields) -> Fields:
 
 
 def _format(wanted: str | Fields) -> Fields:
+    """Return what an answer obeys. What an upstream cannot be held to is left out of a schema, as Ollama leaves it out."""
     if isinstance(wanted, str):
         return {"response_format": {"type": "json_object"}} if wanted else {}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "answer", "schema": wanted}}}
+    if wanted.get("type") in ("json_object", "json_schema"):  # as OpenAI's clients write it
+        return {"response_format": wanted}
+    schema = {"name": "answer", "schema": wanted, "strict": False}
+    return {"response_format": {"type": "json_schema", "json_schema": schema}}
 
 
 def _think(wanted: bool | str) -> Fields:
@@ -253,10 +258,12 @@ def _image(data: str) -> Fields:
     return {"type": "image_url", "image_url": {"url": f"data:image/{found};base64,{data}"}}
 
 
-def _content(text: str | None, images: list[str] | None) -> Any:
-    if not images:
+def _content(text: str | list[Fields] | None, images: list[str | None] | None) -> Any:
+    seen = [_image(data) for data in images or () if data]
+    if not seen:
         return text or ""
-    return [*([{"type": "text", "text": text}] if text else []), *map(_image, images)]
+    said = [{"type": "text", "text": text}] if text and isinstance(text, str) else text or []
+    return [*said, *seen]
 
 
 def _message(message: Fields) -> Fields:
@@ -356,6 +363,8 @@ def _request(table: FieldTable, original: Fields, messages: list[Fields], echo: 
     for name, value in table.check(document).items():
         if (become := _BECOMES.get(name)) is not None:
             fields |= become(value)
+    if not fields.get("logprobs"):
+        fields.pop("top_logprobs", None)
     asked = chat_request(model or "", messages, fields)
     return ChatRequest(
         asked.model,

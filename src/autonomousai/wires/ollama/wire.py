@@ -21,7 +21,7 @@ _CHAT: Final = "/api/chat"
 _GENERATE: Final = "/api/generate"
 
 #: The details of a model, the version, and what is not served: the store of models is its operator's.
-_STORE: Final = ("pull", "push", "create", "copy", "delete", "blobs", "ps")
+_STORE: Final = ("pull", "push", "create", "copy", "delete", "blobs", "ps", "me", "signout", "web_search", "web_fetch")
 _FURTHER: Final = tuple(f"/api/{name}" for name in ("show", "version", *_STORE))
 
 
