@@ -200,19 +200,25 @@ async def test_an_answer(answer: str, bytewise: bool, pool: HttpPool) -> None:
     assert expected == heard
 
 
-async def test_what_is_not_http_is_not_quoted(pool: HttpPool) -> None:
-    """The error says what is wrong with it, in one line, and not what it was."""
+#: SSH's banner, and the alert of a server that waited for TLS.
+NO_HTTP = [b"SSH-2.0 hunter2\r\n\r\n", bytes.fromhex("15030100020246")]
+
+
+@pytest.mark.parametrize("data", NO_HTTP, ids=["ssh", "tls"])
+async def test_what_is_not_http_is_not_quoted(data: bytes, pool: HttpPool) -> None:
+    """The error says what is wrong with it, in one line, and not what it was; and that TLS may be missing."""
 
     async def serve(connection: RawConnection) -> None:
-        await connection.send(b"SSH-2.0 hunter2\r\n\r\n")
+        await connection.send(data)
         connection.close()
 
     async with answering(serve) as server:
         with pytest.raises(HTTPError) as caught:
             await pool.get(server.url, headers={}, clocks=CLOCKS)
 
-    assert str(caught.value).startswith(f"the server at {server.url} did not answer in HTTP: Expected HTTP/")
+    assert str(caught.value).startswith(f"the server at {server.url} did not answer in HTTP: ")
     assert "hunter2" not in str(caught.value)
+    assert str(caught.value).endswith("; does https:// belong there?")
 
 
 @pytest.mark.parametrize("data", [of(b"hello", b"Content-Encoding: zstd"), chunked(fields=b"Content-Encoding: zstd\r\n")])

@@ -10,6 +10,9 @@ from .tls import tls_advice
 #: Where a parser begins to quote what it read.
 _QUOTE = re.compile(r"""[:\s]\s*(?:bytearray\()?b?['"].*""")
 
+#: How parsers begin to say that what came is of another protocol.
+_OTHER_PROTOCOL = ("Expected HTTP/", "a zero byte in a head")
+
 #: Characters of a message.
 _LONGEST = 500
 
@@ -21,8 +24,11 @@ def closed_before_answer(where: str) -> HTTPError:
 
 def not_http(where: str, problem: str) -> HTTPError:
     """Return the error for what is no response of HTTP. *problem*: a parser's words; what it quotes of the response is left
-    out."""
-    return HTTPError(f"the server at {where} did not answer in HTTP: {without_quotes(problem)}"[:_LONGEST])
+    out. A server that speaks TLS answers so where it was not spoken to in TLS."""
+    said = without_quotes(problem)
+    is_tls = where.startswith("http://") and said.startswith(_OTHER_PROTOCOL)
+    advice = "does https:// belong there?" if is_tls else ""
+    return HTTPError(f"the server at {where} did not answer in HTTP: {said}"[:_LONGEST], advice=advice)
 
 
 def request_failed(where: str, error: Exception) -> HTTPError:
