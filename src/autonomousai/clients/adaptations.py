@@ -44,6 +44,8 @@ from .tool_schemas import FlatSchemas, WithoutKeyword
 
 if TYPE_CHECKING:
     from .held_schemas import PlainSchemas
+    from .needless_fields import WithoutField
+    from .unknown_extras import Extra
 
 Json = dict[str, Any]
 
@@ -128,7 +130,25 @@ class Adaptation(msgspec.Struct, frozen=True):
         return self if name == self.name else None
 
 
-Form: TypeAlias = "Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas"
+class LateForms(msgspec.Struct, frozen=True):
+    """Forms in whose place another module stands until a server refuses something. ``load``: returns them."""
+
+    name: str
+    load: Callable[[], tuple[Form, ...]]
+
+    def asked(self, body: Json, said: str, param: str | None) -> Form | None:
+        """See `Adaptation.asked`."""
+        return next((form for row in self.load() if (form := row.asked(body, said, param)) is not None), None)
+
+    def named(self, name: str) -> Form | None:
+        """See `Adaptation.named`."""
+        return next((form for row in self.load() if (form := row.named(name)) is not None), None)
+
+    def apply(self, body: Json) -> None:
+        """Change nothing: the forms do."""
+
+
+Form: TypeAlias = "Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas | Extra | WithoutField | LateForms"
 
 
 def without(name: str, words: Callable[[str], bool]) -> Adaptation:
@@ -170,29 +190,10 @@ def _drop_strict(body: Json) -> None:
         del function["strict"]
 
 
-#: Fields of the records that a server keeps, without which it answers the same.
-_RECORDS: Final = (
-    *("store", "metadata", "user", "safety_identifier"),
-    *("prompt_cache_key", "prompt_cache_retention", "prompt_cache_options"),
-)
+def _needless() -> tuple[Form, ...]:
+    from .needless_fields import FORMS  # noqa: PLC0415  few servers refuse what says nothing
 
-
-#: What is said of a value, and not of its field: another one would be taken.
-_OF_VALUE: Final = late_pattern(r"\bvalues?\b|\bmust be\b|\bcharacters\b|\bmore than\b|\blonger\b|\baddress", re.IGNORECASE)
-
-
-def _without_record(name: str) -> Adaptation:
-    """Return the form without one of those fields. The others stay: a server to which ``store`` is not said to be false may
-    store what it is asked."""
-    before = r"(?:property|parameter|argument|field|name|key|param|supplied|body)"  # "user" is a role too
-    named = late_pattern(rf"""\b{before}\b[\s:,.'"`(\[\\]{{1,6}}{name}\b""", re.IGNORECASE)
-    return Adaptation(
-        f"no_{name}",
-        lambda body, said, param: (
-            name in body and bool(_UNKNOWN_FIELD.search(said) and named.search(said)) and not _OF_VALUE.search(said)
-        ),
-        lambda body: body.pop(name, None),
-    )
+    return FORMS
 
 
 def _names_reasoning(said: str) -> bool:
@@ -358,7 +359,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         lambda body, said, param: "strict" in said and bool(_UNKNOWN_FIELD.search(said)) and bool(_strict_functions(body)),
         _drop_strict,
     ),
-    *map(_without_record, _RECORDS),
+    LateForms("needless", _needless),
     FlatSchemas(),
     WithoutKeyword(),
     Adaptation(

@@ -150,7 +150,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
             url=self._answer_url,
             headers=self._usual_headers
             if not passed and (merged is self._options or merged.is_sent_as(self._options))
-            else self._headers(merged, passed),
+            else self._headers(merged, self._taken(name, passed)),
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),
@@ -194,6 +194,16 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         if not (key := options.api_key):
             return options.signed(headers, {})
         return options.signed(headers, {self._key_header: key if self._key_header == "x-api-key" else f"Bearer {key}"})
+
+    def _taken(self, model: str, passed: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers that are *passed* on, without the marks of beta features that the server refused for *model*."""
+        if not passed or not self._own_adaptations.wanted:
+            return passed
+        from .unknown_extras import BETA, BETAS, without_betas  # noqa: PLC0415  few servers refuse a mark
+
+        known = self._own_adaptations.known() if BETAS in passed else ()
+        refused = [name.removeprefix(f"{BETA} ") for of, name in known if of == model and name.startswith(BETA)]
+        return {**passed, BETAS: without_betas(passed[BETAS], refused)} if refused else passed
 
     # ---- continuing an answer
 
@@ -264,7 +274,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         counted = msgspec.json.encode({member: value for member, value in body.items() if member not in _NOT_COUNTED})
         merged = self._options.merged(options)
         original = _original(request)
-        headers = self._headers(merged, _NONE if original is None else original.headers)
+        headers = self._headers(merged, _NONE if original is None else self._taken(name, original.headers))
         try:
             document = await self._ask("/v1/messages/count_tokens", headers, merged, counted, deadline=options.deadline)
         except StatusError as error:

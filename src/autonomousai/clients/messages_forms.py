@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from ..late import late_pattern
 from ..wires.anthropic_messages.upstream_messages import with_clean_ids
 from ..wires.sealed_thoughts import is_packed
-from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
+from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, LateForms, without
 from .answer_limits import SHORTER_ANSWER
 from .held_schemas import TOO_COMPLEX, PlainSchemas
 from .tool_schemas import FlatSchemas
@@ -29,9 +29,22 @@ _REFUSED: Final = late_pattern(
 )
 
 
+#: What is said where a model cannot think at all.
+_NO_THINKING: Final = late_pattern(
+    r"\bthinking['`\"]?: extra inputs|(?:not|n't) (?:\w+ )?support\w*[^.\n]{0,30}\bthinking\b"
+    r"|^(?!.*adaptive).*\bthinking['`\"]? (?:\w+ ){0,2}(?:not|n't) (?:\w+ )?(?:support|enabl|avail)",
+    re.IGNORECASE,
+)
+
+
 def _thinking(body: Json) -> Any:
     thinking = body.get("thinking")
     return thinking.get("type") if isinstance(thinking, dict) else None
+
+
+def _config(body: Json) -> dict[str, Any]:
+    config = body.get("output_config")
+    return dict(config) if isinstance(config, dict) else {}
 
 
 def _is_refused(name: str, said: str) -> bool:
@@ -43,7 +56,7 @@ def _think_by_budget(body: Json) -> None:
     thinking cannot be thought on."""
     if _thinking(body) != "adaptive":
         return
-    config = dict(body.get("output_config") or {})
+    config = _config(body)
     most = body["max_tokens"] - 1
     budget = min(_BUDGETS.get(str(config.pop("effort", "")), _BUDGETS["medium"]), most)
     if config:
@@ -72,12 +85,19 @@ def _think(body: Json) -> None:
         del body["thinking"]
 
 
+def _think_not(body: Json) -> None:
+    body.pop("thinking", None)
+
+
 def _leave_out_effort(body: Json) -> None:
     """Leave out the effort; a model without it does not know either how to think as it likes."""
     _think_by_budget(body)
-    config = {name: value for name, value in (body.pop("output_config", None) or {}).items() if name != "effort"}
+    config = _config(body)
+    config.pop("effort", None)
     if config:
         body["output_config"] = config
+    else:
+        body.pop("output_config", None)
 
 
 def _leave_out_top_p(body: Json) -> None:
@@ -205,11 +225,8 @@ CLEAN_IDS: Final = Adaptation(
     _clean_ids,
 )
 
-#: All that is changed of a request in the API's own words.
-_OF_CALLERS: Final = (SIGNATURES, THOUGHTS, EMPTY_TEXTS, CLEAN_IDS)
-
-#: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
-MESSAGES_FORMS: Final[tuple[Form, ...]] = (
+#: How long and how deep the answer may be, in the words of another model than the caller had in mind.
+_OF_MODELS: Final[tuple[Form, ...]] = (
     SHORTER_ANSWER,
     Adaptation(
         "thinking_budget",
@@ -227,10 +244,32 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
         _think,
     ),
     Adaptation(
+        "no_thinking",
+        lambda body, said, param: _thinking(body) in ("adaptive", "enabled") and bool(_NO_THINKING.search(said)),
+        _think_not,
+    ),
+    Adaptation(
         "no_effort",
-        lambda body, said, param: "effort" in (body.get("output_config") or {}) and _is_refused("effort", said),
+        lambda body, said, param: (
+            "effort" in _config(body) and any(_is_refused(name, said) for name in ("effort", "output_config"))
+        ),
         _leave_out_effort,
     ),
+)
+
+
+def _extras() -> tuple[Form, ...]:
+    from .unknown_extras import EXTRAS  # noqa: PLC0415  few servers refuse what agents send
+
+    return EXTRAS
+
+
+#: All that is changed of a request in the API's own words.
+_OF_CALLERS: Final[tuple[Form, ...]] = (*_OF_MODELS, SIGNATURES, THOUGHTS, EMPTY_TEXTS, CLEAN_IDS, LateForms("extras", _extras))
+
+#: In the order in which they are looked for: the first that the refusal asks for is taken, the next with the next refusal.
+MESSAGES_FORMS: Final[tuple[Form, ...]] = (
+    *_OF_MODELS,
     Adaptation(
         "temperature_alone",
         lambda body, said, param: all(name in body and name in said for name in ("temperature", "top_p")) and "both" in said,
@@ -245,7 +284,7 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
         ),
         _leave_out_strict,
     ),
-    *_OF_CALLERS,
+    *(row for row in _OF_CALLERS if row not in _OF_MODELS),
     FlatSchemas(),
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )

@@ -54,10 +54,26 @@ def adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | Non
         return None
     form = other_form(request.body, error, request.adaptations.rows)
     if form is None or form[0] in request.forms:
-        return None
+        return _without_betas(request, error)
     name, body = form
     streams = request.stream and is_streamed(body)
     return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
+
+
+def _without_betas(request: PreparedRequest, error: StatusError) -> PreparedRequest | None:
+    """Return *request* without the marks of beta features that *error* refuses; None where it refuses none."""
+    if error.status != 400 or not (marks := request.headers.get("anthropic-beta")):
+        return None
+    from .unknown_extras import BETA, BETAS, refused_betas, without_betas  # noqa: PLC0415  few servers refuse a mark
+
+    refused = refused_betas(marks, f"{error.problem} {error.body}")
+    if not refused:
+        return None
+    headers = {name: value for name, value in request.headers.items() if name != BETAS}
+    if left := without_betas(marks, refused):
+        headers[BETAS] = left
+    forms = (*request.forms, *(f"{BETA} {mark}" for mark in refused))
+    return msgspec.structs.replace(request, headers=headers, forms=forms)
 
 
 def secrets_sent(request: PreparedRequest) -> tuple[str, ...]:
