@@ -33,6 +33,7 @@ FLOORS: tuple[frozenset[str], ...] = (
             "result",
             "provider",
             "settings",
+            "stop_texts",
             "config_reading",
             "wires",
         }

@@ -133,6 +133,12 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         {"error": {"message": "Missing `reasoning_content` field in the assistant message"}},
         None,
     ),
+    (
+        {"messages": [{"role": "assistant", "content": "a", "reasoning_content": ""}]},
+        400,
+        {"error": {"message": "reasoning_content is missing in assistant tool call message at index 0"}},
+        "blank_reasoning",
+    ),
     ({"messages": [{"role": "user", "content": "a"}]}, 400, {"error": {"message": "no reasoning_content"}}, None),
     ({"messages": LATE}, 400, {"error": {"message": "System message must be at the beginning."}}, "system_first"),
     ({"messages": LATE[:2]}, 400, {"error": {"message": "System message must be at the beginning."}}, None),

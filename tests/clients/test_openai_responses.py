@@ -106,10 +106,55 @@ async def test_an_answer_without_its_end_is_an_error_with_what_came(last: list[A
 async def test_what_this_api_cannot_say_is_refused_before_anything_is_sent() -> None:
     """By an error that names the field."""
     async with ScriptedServer() as server, provider_of(server) as provider:
+        with pytest.raises(StatusError, match="n: "):
+            await provider.create_async_generator("m", HELLO, n=2).text()
         with pytest.raises(StatusError, match="stop"):
-            await provider.create_async_generator("m", HELLO, stop=["x"]).text()
+            await provider.create_async_generator("m", HELLO, stop=["x"], logprobs=True).text()
 
     assert not server.requests
+
+
+@pytest.mark.parametrize(
+    ("stop", "events", "text", "reason"),
+    [
+        ("STOP", [delta("one ST"), delta("OP two")], "one ", "stop"),
+        (["x", "STOP"], [delta("one ST"), delta("ART"), delta(" x")], "one START ", "stop"),
+        (["STOP"], [delta("one ST")], "one ST", "stop"),
+        (["STOP"], [added(call(arguments=""), 0), arguments('"STOP"', 0), delta("one STOP", 1)], "one ", "tool_calls"),
+    ],
+)
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_an_answer_ends_at_a_stop_text(stop: Any, events: list[Any], text: str, reason: str, streamed: bool) -> None:
+    """The API has no word for it: the client cuts the answer there, and leaves the upstream."""
+    script = sends(created(), *events, completed(usage=USAGE))
+    async with ScriptedServer(script) as server, provider_of(server) as provider:
+        result = provider.create_async_generator("m", HELLO, stream=streamed, stop=stop)
+        said = await result.text()
+
+    assert (text, reason) == (said, result.finish and result.finish.reason)
+    assert "stop" not in server.requests[0].json()
+
+
+async def test_an_upstream_is_left_at_a_stop_text() -> None:
+    """One that says no more, and does not end, is not waited for."""
+    async with ScriptedServer(Script.stall("one ", "STOP", api="responses")) as server, provider_of(server) as provider:
+        text = await provider.create_async_generator("m", HELLO, stream=True, stop=["STOP"]).text()
+
+    assert "one " == text
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+@pytest.mark.parametrize("api", ["chat", "responses"])
+async def test_an_answer_without_room_for_a_word_is_one(api: Any, streamed: bool) -> None:
+    """OpenAI refuses it with a 400, after it has thought; agents that try a model with one token believe that there is none."""
+    said = "Could not finish the message because max_tokens or model output limit was reached. Please try again."
+    script = Script.status(400, {"error": {"message": said, "type": "invalid_request_error"}})
+    async with ScriptedServer(script) as server, OpenAICompatible(f"{server.url}/v1", api=api) as provider:
+        result = provider.create_async_generator("m", HELLO, stream=streamed, max_tokens=1)
+        text = await result.text()
+
+    assert result.finish is not None
+    assert ("", "length", 1, 1) == (text, result.finish.reason, len(result.finish.notes), len(server.requests))
 
 
 async def test_a_conversation_that_the_server_keeps_is_passed_on() -> None:

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from autonomousai.answer import Answer
-from autonomousai.engine.stops import StopTexts, take_stops
+from autonomousai.engine.generation import take_stops
 from autonomousai.events import Batch, Extra, FinishReason, Reasoning, Started, ToolCallDelta
+from autonomousai.stop_texts import StopTexts
 
 STOP, LENGTH = FinishReason("stop", "finish_reason"), FinishReason("length", "finish_reason")
 

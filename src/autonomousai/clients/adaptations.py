@@ -211,6 +211,16 @@ def _add_reasoning(body: Json) -> None:
             message[REASONING] = ""
 
 
+def _has_blank_reasoning(body: Json) -> bool:
+    return any(message.get(REASONING) == "" for message in of_role(body, "assistant"))
+
+
+def _fill_reasoning(body: Json) -> None:
+    """Say of each message of the assistant that it thought, where a server takes no thought of nothing."""
+    for message in of_role(body, "assistant"):
+        message[REASONING] = message.get(REASONING) or " "
+
+
 def _drop_reasoning(body: Json) -> None:
     for message in of_role(body, "assistant"):
         message.pop(REASONING, None)
@@ -292,6 +302,11 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
         "empty_reasoning",
         lambda body, said, param: _names_reasoning(said) and bool(_WANTS_BACK.search(said)) and _lacks_reasoning(body),
         _add_reasoning,
+    ),
+    Adaptation(
+        "blank_reasoning",
+        lambda body, said, param: _names_reasoning(said) and bool(_WANTS_BACK.search(said)) and _has_blank_reasoning(body),
+        _fill_reasoning,
     ),
     Adaptation(
         "no_reasoning",

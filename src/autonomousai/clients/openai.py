@@ -7,11 +7,12 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from math import inf
-from typing import TYPE_CHECKING, Final, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..batches import BatchStream
+from ..answer import Answer
+from ..batches import BatchStream, GeneratedBatches
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import ConfigError, HTTPError, StatusError
 from ..http.pool import HttpPool
@@ -198,6 +199,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         is_own = wire is OPENAI_CHAT if origin is None else origin.wire == wire.name
         adaptations = self._adaptations if is_own else self._translated
         is_raw = origin is not None and request.is_raw and not is_own
+        if not is_own and not is_raw and wire is not OPENAI_CHAT and (texts := _stop_texts(request.fields)):
+            return self._stopped(request, options, texts)
         if is_raw:
             wire, adaptations = _raw_wire(name, request), self._raw_adaptations
             url, body = self._raw_url(wire), wire.encode_request(request, name)
@@ -231,6 +234,14 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
             adaptations=adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
+
+    def _stopped(self, request: ChatRequest, options: CallOptions, texts: Sequence[str]) -> BatchStream:
+        """Return the answer up to the first of the *texts*, for which the Responses API has no word."""
+        from ..stop_texts import ended_at  # noqa: PLC0415  few requests name texts
+
+        fields = {name: value for name, value in request.fields.items() if name != "stop"}
+        answer = self.stream(msgspec.structs.replace(request, fields=fields), msgspec.structs.replace(options, answer=Answer()))
+        return GeneratedBatches(lambda: ended_at(texts, answer))
 
     def launch(
         self, request: ChatRequest, on_news: Callable[[], None], deadline: float = inf, others: bool = False
@@ -369,6 +380,14 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
+
+
+def _stop_texts(fields: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the texts at which an answer is to end. None where they are no texts, and beside log
+    probabilities, of which none may stand behind them."""
+    stop = fields.get("stop") or ()
+    texts = (stop,) if isinstance(stop, str) else tuple(stop) if isinstance(stop, list) else ()
+    return texts if all(isinstance(text, str) and text for text in texts) and "logprobs" not in fields else ()
 
 
 def _base_url_of(vendor: VendorName | None) -> str:

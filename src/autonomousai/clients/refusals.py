@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final, NoReturn
 
-from ..errors import ANSWERED, USE_PARTIAL, HTTPError, IncompleteStreamError, StreamError
+from ..errors import ANSWERED, USE_PARTIAL, HTTPError, IncompleteStreamError, StatusError, StreamError
+from ..events import Batch, FinishReason, Started
 from ..http.decoding import in_utf8
 from ..http.transport import Response, read_body
 from ..wires.base import Wire
@@ -36,6 +37,23 @@ async def _refusal(response: Response, wire: Wire, secrets: Iterable[str]) -> HT
     body = await read_body(response, _ERROR_BODY, as_far_as_it_comes=True)  # the status is known, whatever becomes of its words
     body = in_utf8(body, response.headers.get("Content-Type"))
     return wire.decode_error(response.status, body, response.headers, secrets=secrets)
+
+
+#: What OpenAI says, with the status 400, of an answer for which its length left no room: a model thought as long.
+_NO_ROOM: Final = "Could not finish the message because max_tokens or model output limit was reached"
+
+#: The note of such an answer.
+NO_ROOM: Final = "the answer has no word: the model thought for as long as the answer might be"
+
+
+def answer_without_room(error: HTTPError) -> Batch | None:
+    """Return the answer that *error* stands for, one of nothing that was cut at its greatest length; None where it is another.
+
+    Other servers answer so, and agents that try a model with one token take a refusal for its absence.
+    """
+    if not isinstance(error, StatusError) or error.status != 400 or _NO_ROOM not in error.problem:
+        return None
+    return [Started(), FinishReason("length", "finish_reason", notes=(NO_ROOM,))]
 
 
 def web_page() -> StreamError:

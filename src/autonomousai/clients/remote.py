@@ -24,7 +24,7 @@ from .error_details import explain
 from .one_document import check_text, decode_document, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
 from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
-from .refusals import empty_body, refuse, too_large, web_page
+from .refusals import answer_without_room, empty_body, refuse, too_large, web_page
 from .watched_stream import GRACE_S, WatchedStream
 
 if TYPE_CHECKING:
@@ -127,6 +127,10 @@ class ResponseStream(WatchedStream):
                     if (batch := self._short(response)) is None:
                         batch = await self._try(response, deadline)
                 except HTTPError as error:
+                    if (batch := answer_without_room(error)) is not None:
+                        self._is_whole = self._begun = True
+                        self._response = self._asker = None
+                        return batch
                     if (other := adapted(request, error)) is not None:
                         request = self._request = other
                         delay: float | None = 0.0

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from functools import cache, partial
 from importlib.metadata import version
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,6 +20,7 @@ from ..errors import HTTPError, StatusError
 from ..errors import TimeoutError as ClockError
 from ..events import Batch, Extra, FinishReason, ForeignEvent, Started
 from ..request import CallOptions, ChatRequest
+from ..stop_texts import StopTexts
 from ..timeouts import Clocks
 from ..wires.raw import EMBEDDINGS_WIRE, RERANK_WIRE
 from .control_tokens import Restorer, begun_text
@@ -28,7 +29,6 @@ from .loops import LoopStop
 from .pipe import EnginePipe
 from .prompt_progress import reading_of
 from .request import explain, refuse_too_long
-from .stops import StopTexts
 
 if TYPE_CHECKING:
     from ..clients.openai import OpenAICompatible
@@ -103,6 +103,24 @@ async def busy_slots(supervisor: EngineHandle, client: OpenAICompatible) -> floa
     """How many the engine works for, by its own count."""
     told = await counters(supervisor, client)
     return told.get("requests_processing", 0) + told.get("requests_deferred", 0)
+
+
+def take_stops(fields: dict[str, Any]) -> tuple[str, ...]:
+    """Take the texts at which the answer ends out of the engine's *fields*, and have it count its tokens with each piece.
+
+    None where log probabilities are asked for: then the engine looks for the texts itself, and tells no tokens of one.
+
+    Example::
+
+        fields = {"stop": ["!"]}
+        assert ("!",) == take_stops(fields)
+        assert {"timings_per_token": True} == fields
+    """
+    if not fields.get("stop") or "logprobs" in fields:
+        return ()
+    stop = fields.pop("stop")
+    fields["timings_per_token"] = True
+    return (stop,) if isinstance(stop, str) else tuple(stop)
 
 
 class EnginePrompt(NamedTuple):

@@ -27,6 +27,7 @@ from ..models import DEFAULT_MODEL, DEFAULT_WEIGHTS, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, class_or_instance
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..settings import EngineTask
+from ..stop_texts import StopTexts, with_stops
 from ..timeouts import ENGINE_FIRST_TOKEN, Clocks
 from ..wires.messages import check_messages
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE, RERANK_WIRE, UNSUPPORTED_ENDPOINT, unsupported
@@ -49,6 +50,7 @@ from .generation import (
     further_slot,
     generate_answer,
     refuse_too_large,
+    take_stops,
     wait_ready,
 )
 from .grammar_check import check_grammar
@@ -61,7 +63,6 @@ from .process import EngineLog
 from .question import ChatTurn, chat_question, choices_of, refuse_begun, schemas_of, told_apart
 from .request import check_sizes, engine_fields, engine_messages, is_exact, size_of
 from .sampling import sampling_of, with_sampling
-from .stops import StopTexts, take_stops, with_stops
 from .supervisor import Supervisor
 from .thoughts import wants_thoughts
 from .tools import take_tools

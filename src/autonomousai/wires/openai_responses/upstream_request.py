@@ -368,7 +368,11 @@ FIELDS: Final[dict[str, ChatFieldRule]] = {
     "stream_options": ChatFieldRule("dropped", "usage always comes", _nothing),
     "seed": ChatFieldRule("dropped", "it promises no more than an attempt to repeat an answer", _nothing),
     "prediction": ChatFieldRule("dropped", "it only makes an answer quicker", _nothing),
-    "stop": ChatFieldRule("refused", "unless it is empty", _refuse_unless("", [])),
+    "stop": ChatFieldRule(
+        "refused",
+        "beside `logprobs`; else the answer is cut at the first such text, and the upstream left",
+        _refuse_unless("", []),
+    ),
     "n": ChatFieldRule("refused", "unless it is 1", _refuse_unless(1)),
     "logit_bias": ChatFieldRule("refused", "unless it is empty", _refuse_unless({})),
     "modalities": ChatFieldRule("refused", 'unless it is `["text"]`', _modalities),

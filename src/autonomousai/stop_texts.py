@@ -1,4 +1,4 @@
-"""Ends an answer at the texts that its caller named, and says which it was. Pure; knows no engine.
+"""Ends an answer at the texts that its caller named, and says which it was, for what answers without looking for them.
 
 They are looked for in what the model says alone: in the arguments of a call, or in its thoughts, they end nothing. What may
 still become one is held back.
@@ -8,29 +8,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
-from typing import Any
 
 import msgspec
 
-from ..events import Batch, Event, Extra, FinishReason, Started
-
-
-def take_stops(fields: dict[str, Any]) -> tuple[str, ...]:
-    """Take the texts at which the answer ends out of the engine's *fields*, and have it count its tokens with each piece.
-
-    None where log probabilities are asked for: then the engine looks for the texts itself, and tells no tokens of one.
-
-    Example::
-
-        fields = {"stop": ["!"]}
-        assert ("!",) == take_stops(fields)
-        assert {"timings_per_token": True} == fields
-    """
-    if not fields.get("stop") or "logprobs" in fields:
-        return ()
-    stop = fields.pop("stop")
-    fields["timings_per_token"] = True
-    return (stop,) if isinstance(stop, str) else tuple(stop)
+from .batches import BatchStream
+from .events import Batch, Event, Extra, FinishReason, Started, ToolCallDelta
 
 
 class StopTexts:
@@ -44,13 +26,15 @@ class StopTexts:
         assert "END" == stops.found
     """
 
-    __slots__ = ("_held", "_said", "_texts", "found")
+    __slots__ = ("_calls", "_held", "_model", "_said", "_texts", "found")
 
     def __init__(self, texts: Sequence[str]) -> None:
         self.found: str | None = None
         self._texts = texts
         self._held = ""
         self._said: list[Event] = []
+        self._calls = False
+        self._model: str | None = None
 
     def feed(self, batch: Batch) -> Batch:
         """Return what of *batch*, and of what was held back, can be passed on now. Behind a text that was found that is the end
@@ -60,6 +44,7 @@ class StopTexts:
                 self._flush()
                 self._said.append(event if self.found is None else self._named(event))
             elif type(event) is Started:
+                self._model = event.model
                 self._said.append(event)
             elif self.found is not None or isinstance(event, Extra):
                 continue  # what says which events came together is true no more
@@ -67,10 +52,15 @@ class StopTexts:
                 self._held += event
                 self._take()
             else:
+                self._calls = self._calls or isinstance(event, ToolCallDelta)
                 self._flush()
                 self._said.append(event)
         said, self._said = self._said, []
         return said
+
+    def end(self) -> FinishReason:
+        """Return the end of an answer whose upstream is left at the text that was found."""
+        return self._named(FinishReason("tool_calls" if self._calls else "stop", "finish_reason", model=self._model))
 
     def _take(self) -> None:
         held = self._held
@@ -108,3 +98,21 @@ async def with_stops(batches: AsyncGenerator[Batch], stops: StopTexts) -> AsyncG
         async for brought in batches:
             if batch := stops.feed(brought):
                 yield batch
+
+
+async def ended_at(texts: Sequence[str], answer: BatchStream) -> AsyncGenerator[Batch]:
+    """Yield an upstream's *answer* up to the first of the *texts*. There the upstream is left: nothing of what it would say yet
+    is wanted, nor the count of its tokens, which comes last."""
+    stops = StopTexts(texts)
+    try:
+        async for brought in answer:
+            batch = stops.feed(brought)
+            is_over = type(brought[-1]) is FinishReason
+            if stops.found is not None and not is_over:
+                batch = [*batch, stops.end()]
+            if batch:
+                yield batch
+            if stops.found is not None or is_over:
+                return
+    finally:
+        await answer.aclose()
