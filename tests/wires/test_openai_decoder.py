@@ -249,6 +249,42 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         end("stop", Usage(3, 2, 5, extra={"input_tokens": 3, "output_tokens": 2})),
     ),
     (
+        "usage in the words of JavaScript",
+        sse(text("a"), FINISH, chunk(choices=[], usage={"promptTokens": 3, "completionTokens": 2, "totalTokens": 5})),
+        ["a"],
+        end("stop", Usage(3, 2, 5, extra={"promptTokens": 3, "completionTokens": 2, "totalTokens": 5})),
+    ),
+    (
+        "usage in the words of Ollama",
+        sse(text("a"), FINISH, chunk(choices=[], usage={"prompt_eval_count": 3, "eval_count": 2})),
+        ["a"],
+        end("stop", Usage(3, 2, 5, extra={"prompt_eval_count": 3, "eval_count": 2})),
+    ),
+    (
+        "usage of null under one name, and counted under another",
+        sse(text("a"), FINISH, chunk(choices=[], usage={"prompt_tokens": None, "input_tokens": 3, "output_tokens": 2})),
+        ["a"],
+        end("stop", Usage(3, 2, 5, extra={"input_tokens": 3, "output_tokens": 2})),
+    ),
+    (
+        "details of usage in the words of Responses",
+        sse(FINISH, usage(input_tokens_details={"cached_tokens": 1}, output_tokens_details={"reasoning_tokens": 2})),
+        [],
+        end(
+            "stop",
+            Usage(
+                *(3, 2, 5, 1, 2),
+                extra={"input_tokens_details": {"cached_tokens": 1}, "output_tokens_details": {"reasoning_tokens": 2}},
+            ),
+        ),
+    ),
+    (
+        "tokens of reasoning beside the counts (Perplexity)",
+        sse(FINISH, usage(reasoning_tokens=2)),
+        [],
+        end("stop", Usage(3, 2, 5, None, 2, extra={"reasoning_tokens": 2})),
+    ),
+    (
         "usage that counts nothing",
         sse(text("a"), chunk(choices=[], usage={"cost": 1}), chunk(choices=[], usage=[])),
         ["a"],
@@ -972,6 +1008,22 @@ CASES: list[tuple[str, bytes, Batch, Any]] = [
         [Delta(0, "x", "f"), Delta(0, None, None, "{}")],
         CALLS,
     ),
+    *[
+        (
+            f"a call written otherwise: {written}",
+            sse(chunk({"tool_calls": written if "0" in written else [written]}), FINISH),
+            [Delta(0, "x", "f", '{"a":1}')],
+            CALLS,
+        )
+        for written in (
+            {"0": {"id": "x", "function": {"name": "f", "arguments": '{"a":1}'}}},
+            {"index": 0, "id": "x", "function": '{"name":"f","arguments":"{\\"a\\":1}"}'},
+            {"index": 0, "id": "x", "function": "f", "arguments": '{"a":1}'},
+            {"index": 0, "id": "x", "function": {"name": "f", "parameters": {"a": 1}}},
+            {"index": 0, "id": "x", "name": "f", "args": {"a": 1}},
+            {"index": 0, "id": "x", "type": "function", "name": "f", "input": {"a": 1}},
+        )
+    ],
     ("choices by their numbers", sse(chunk(choices={"0": {"index": 0, "delta": {"content": "a"}}}), FINISH), ["a"], STOP),
     ("a reason in the delta", sse(text("a"), chunk({"finish_reason": "stop"})), ["a"], STOP),
     (

@@ -551,6 +551,29 @@ def test_usage_keeps_what_it_does_not_know() -> None:
     assert finish.usage == Usage(3, 2, 5, 2, 1, {"cost": 1, "input_tokens_details": {"cache_write_tokens": 3}})
 
 
+@pytest.mark.parametrize(
+    ("usage", "expected"),
+    [
+        ({"prompt_tokens": 3, "completion_tokens": 2}, Usage(3, 2, 5)),
+        ({"inputTokens": 3, "outputTokens": "2", "reasoning_tokens": 1}, Usage(3, 2, 5, None, 1, {"reasoning_tokens": 1})),
+        (
+            {**USAGE, "input_tokens_details": None, "output_tokens_details": None, "cached_tokens": 1},
+            Usage(3, 2, 5, 1, None, {"cached_tokens": 1}),
+        ),
+        (
+            {"input_tokens": None, "prompt_tokens": 3, "output_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 1}},
+            Usage(3, 2, 5, None, 1, {"completion_tokens_details": {"reasoning_tokens": 1}}),
+        ),
+    ],
+)
+def test_a_usage_in_other_words_is_counted(usage: Any, expected: Usage) -> None:
+    """As in chat completions."""
+    finish = Reading(stream(completed(usage=usage))).finish
+
+    assert finish is not None
+    assert expected == finish.usage
+
+
 @pytest.mark.parametrize("usage", [None, {}, [], {"input_tokens": None}, {"input_tokens": -1}, {"input_tokens": True}])
 def test_a_usage_that_counts_nothing_is_none(usage: Any) -> None:
     """Nothing is made up."""

@@ -147,7 +147,7 @@ def usage_of(usage: Json | None) -> Usage | None:
     one; None where they were not counted."""
     if not usage:
         return None
-    uncached, completion = _count(usage.get("input_tokens")), _count(usage.get("output_tokens"))
+    uncached, completion = _either(usage, "input_tokens", "prompt_tokens"), _either(usage, "output_tokens", "completion_tokens")
     if uncached is None and completion is None:
         return None
     cached = _count(usage.get("cache_read_input_tokens"))
@@ -162,6 +162,12 @@ def usage_of(usage: Json | None) -> Usage | None:
         reasoning_tokens=_count(details.get("thinking_tokens")) if isinstance(details, dict) else None,
         extra=others or None,
     )
+
+
+def _either(usage: Json, name: str, other: str) -> int | None:
+    """Return a count under its *name*, or under the *other* one that chat completions have, as some gateways write it."""
+    count = _count(usage.get(name))
+    return _count(usage.get(other)) if count is None else count
 
 
 def _count(value: Any) -> int | None:

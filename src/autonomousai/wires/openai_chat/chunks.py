@@ -271,7 +271,7 @@ def _delta(said: Any) -> Delta | None:
     content = said.get("content")
     key = next((name for name in REASONING if said.get(name)), "reasoning")
     calls = said.get("tool_calls") or calls_among(content)
-    calls = [calls] if isinstance(calls, dict) else calls
+    calls = _listed(calls) if isinstance(calls, dict) else calls
     return Delta(
         content=content_of(content),
         reasoning_content=thought_of(said.get("reasoning_content")) or thoughts_among(content),
@@ -286,10 +286,49 @@ def _delta(said: Any) -> Delta | None:
     )
 
 
+def _listed(calls: Json) -> list[Any]:
+    """Return the calls that an object holds: by their numbers, or the only one, which it is."""
+    if not calls or not all(number.isdecimal() and isinstance(call, dict) for number, call in calls.items()):
+        return [calls]
+    return [{"index": number, **call} for number, call in calls.items()]
+
+
+#: What servers call the arguments of a function, beside OpenAI's name.
+_ARGUMENTS: Final = ("parameters", "args", "input")
+
+
+def _with_function(call: Json) -> Json:
+    """Return a call with its function as an object: where it stands beside the id, is text, of JSON or the name alone, or has
+    its arguments under another name."""
+    function = call.get("function")
+    if call.get("type") not in (None, "", "function") or not isinstance(function, str | dict | None):
+        return call
+    inside = function
+    if isinstance(function, str):
+        inside = _object_in(function) or {"name": function}
+    beside: Json = {}
+    if not isinstance(function, dict) and isinstance(name := call.get("name", (inside or {}).get("name")), str):
+        beside = {"name": name, **{each: call[each] for each in ("arguments", *_ARGUMENTS) if each in call}}
+    merged = {**beside, **(inside or {})}
+    if merged.get("arguments") is None:
+        other = next((each for each in _ARGUMENTS if isinstance(merged.get(each), dict | str)), None)
+        if other is not None:
+            merged["arguments"] = merged.pop(other)
+    if merged == function or (function is None and not merged):
+        return call
+    return {**{name: value for name, value in call.items() if name not in beside}, "function": merged}
+
+
+def _object_in(text: str) -> Json | None:
+    """Return the object that *text* is in JSON, None where it is none."""
+    try:
+        return _object(msgspec.json.decode(text))
+    except UNREADABLE:
+        return None
+
+
 def _call(call: Json) -> CallPiece:
-    if "function" not in call and isinstance(call.get("name"), str):
-        function = {name: call[name] for name in _KNOWN_FUNCTION if name in call}
-        call = {**{name: value for name, value in call.items() if name not in _KNOWN_FUNCTION}, "function": function}
+    call = _with_function(call)
     return CallPiece(
         index=_index(call.get("index")),
         id=_id(call.get("id")),

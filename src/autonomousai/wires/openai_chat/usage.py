@@ -17,8 +17,16 @@ Json = dict[str, Any]
 _KNOWN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
 _KNOWN_DETAILS: Final = {"prompt_tokens_details": "cached_tokens", "completion_tokens_details": "reasoning_tokens"}
 
-#: How servers name the tokens of a usage.
-_COUNTS: Final = _KNOWN | {"input_tokens", "output_tokens"}
+#: How servers name the tokens of the prompt, and those of the answer: as OpenAI does, as the Responses and the Messages API do,
+#: as gateways in JavaScript do, and as Ollama does.
+PROMPT: Final = ("prompt_tokens", "input_tokens", "promptTokens", "inputTokens", "prompt_eval_count")
+COMPLETION: Final = ("completion_tokens", "output_tokens", "completionTokens", "outputTokens", "eval_count")
+TOTAL: Final = ("total_tokens", "totalTokens")
+_COUNTS: Final = frozenset({*PROMPT, *COMPLETION, *TOTAL})
+
+#: Where servers count the tokens that were thought, and those of a prompt that a cache had.
+THOUGHT: Final = ("completion_tokens_details", "output_tokens_details")
+CACHED: Final = ("prompt_tokens_details", "input_tokens_details")
 
 _WHOLE: Final = {int}
 
@@ -31,17 +39,15 @@ def usage_of(usage: Json | None) -> Usage | None:
         counts = usage.get("prompt_tokens"), usage.get("completion_tokens"), usage.get("total_tokens")
         if {*map(type, counts)} == _WHOLE and min(counts) >= 0 and max(counts) < 2**63:  # type: ignore[type-var, operator]
             return Usage(*counts)  # type: ignore[arg-type]
-    prompt = _count(usage.get("prompt_tokens", usage.get("input_tokens")))  # some have the words of other APIs
-    completion = _count(usage.get("completion_tokens", usage.get("output_tokens")))
-    total = _count(usage.get("total_tokens"))
+    prompt, completion, total = (named_count(usage, names) for names in (PROMPT, COMPLETION, TOTAL))
     if prompt is None and completion is None and total is None:
         return None
     return Usage(
         prompt_tokens=prompt or 0,
         completion_tokens=completion or 0,
         total_tokens=(prompt or 0) + (completion or 0) if total is None else total,
-        cached_tokens=_cached(usage),
-        reasoning_tokens=_detail(usage, "completion_tokens_details", "reasoning_tokens"),
+        cached_tokens=cached_count(usage),
+        reasoning_tokens=thought_count(usage),
         extra=unknown_of_usage(usage),
     )
 
@@ -68,13 +74,13 @@ def counted_more(earlier: Json, later: Json) -> Json:
     if later.get("prompt_tokens") and later.get("completion_tokens"):
         return later
     lacking = {
-        name: known
-        for name, other in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
-        if not _count(later.get(name, later.get(other))) and (known := _count(earlier.get(name, earlier.get(other))))
+        names[0]: known
+        for names in (PROMPT, COMPLETION)
+        if not named_count(later, names) and (known := named_count(earlier, names))
     }
     if not lacking:
         return later
-    counts = {name: value for name, value in later.items() if name != "total_tokens"}
+    counts = {name: value for name, value in later.items() if name not in TOTAL}
     return {
         **{name: value for name, value in earlier.items() if name not in later and name not in _COUNTS},
         **counts,
@@ -84,10 +90,7 @@ def counted_more(earlier: Json, later: Json) -> Json:
 
 def counts_both(usage: Json) -> bool:
     """Return whether a usage object names the tokens of prompt and answer."""
-    return all(
-        any(usage.get(name) is not None for name in names)
-        for names in (("prompt_tokens", "input_tokens"), ("completion_tokens", "output_tokens"))
-    )
+    return all(any(usage.get(name) is not None for name in names) for names in (PROMPT, COMPLETION))
 
 
 def _count(value: Any) -> int | None:
@@ -99,12 +102,24 @@ def _count(value: Any) -> int | None:
     return int(value) if number and 0 <= value < 2**63 and value == int(value) else None
 
 
-def _cached(usage: Json) -> int | None:
+def named_count(usage: Json, names: tuple[str, ...]) -> int | None:
+    """Return the count under the first of *names* that has one."""
+    return next((count for name in names if (count := _count(usage.get(name))) is not None), None)
+
+
+def cached_count(usage: Json) -> int | None:
     """Return the tokens of the prompt that were read from a cache, where they have a place of OpenAI's, or a vendor's name."""
-    cached = _detail(usage, "prompt_tokens_details", "cached_tokens")
-    return next((_count(usage[name]) for name in READ if name in usage), None) if cached is None else cached
+    cached = detail_count(usage, CACHED, "cached_tokens")
+    return named_count(usage, READ) if cached is None else cached
 
 
-def _detail(usage: Json, group: str, key: str) -> int | None:
-    details = usage.get(group)
-    return _count(details.get(key)) if isinstance(details, dict) else None
+def thought_count(usage: Json) -> int | None:
+    """Return the tokens that were thought, in a place of OpenAI's, or beside the other counts."""
+    thought = detail_count(usage, THOUGHT, "reasoning_tokens")
+    return _count(usage.get("reasoning_tokens")) if thought is None else thought
+
+
+def detail_count(usage: Json, groups: tuple[str, ...], key: str) -> int | None:
+    """Return the count *key* in the first of *groups* that has one."""
+    details = (usage.get(group) for group in groups)
+    return next((count for each in details if isinstance(each, dict) and (count := _count(each.get(key))) is not None), None)

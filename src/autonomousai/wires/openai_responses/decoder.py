@@ -19,6 +19,7 @@ from ..foreign_errors import error_in_event
 from ..json import keep_texts, load_leniently
 from ..openai_chat import tool_calls
 from ..openai_chat.chunks import UNREADABLE
+from ..openai_chat.usage import COMPLETION, PROMPT, TOTAL, cached_count, named_count, thought_count
 from ..provenance import KEY
 from ..redaction import one_line
 from ..sse import DEFAULT_MAX_EVENT
@@ -297,37 +298,25 @@ def usage_of(usage: Any) -> Usage | None:
     """Return the tokens that a ``usage`` object counts; None where it counts none of the three that make one."""
     if not isinstance(usage, dict):
         return None
-    counts = {name: _count(usage.get(name, usage.get(other))) for name, other in _COUNTS.items()}
-    if not any(count is not None for count in counts.values()):
+    read, written, total = (named_count(usage, names) for names in (PROMPT, COMPLETION, TOTAL))
+    if read is None and written is None and total is None:
         return None
-    read, written, total = (counts[name] for name in ("input_tokens", "output_tokens", "total_tokens"))
     extra = {name: value for name, value in usage.items() if name not in _NAMES and name not in _DETAILS}
-    details = {}
     for group, known in _DETAILS.items():
         said = usage.get(group)
-        said = said if isinstance(said, dict) else {}
-        details[known] = _count(said.get(known))
-        if rest := {name: value for name, value in said.items() if name != known}:
+        if rest := {name: value for name, value in said.items() if name != known} if isinstance(said, dict) else None:
             extra[group] = rest
     return Usage(
         prompt_tokens=read or 0,
         completion_tokens=written or 0,
         total_tokens=(read or 0) + (written or 0) if total is None else total,
-        cached_tokens=details["cached_tokens"],
-        reasoning_tokens=details["reasoning_tokens"],
+        cached_tokens=cached_count(usage),
+        reasoning_tokens=thought_count(usage),
         extra=extra or None,
     )
 
 
-#: The counts, and what chat completions call them, as some servers do here too.
-_COUNTS: Final = {"input_tokens": "prompt_tokens", "output_tokens": "completion_tokens", "total_tokens": "total_tokens"}
-_NAMES: Final = frozenset({*_COUNTS, *_COUNTS.values()})
+_NAMES: Final = frozenset({*PROMPT, *COMPLETION, *TOTAL})
 
 #: The groups of details, and the member of each that has a field of its own.
 _DETAILS: Final = {"input_tokens_details": "cached_tokens", "output_tokens_details": "reasoning_tokens"}
-
-
-def _count(value: Any) -> int | None:
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return value if type(value) is int and 0 <= value < 2**63 else None
