@@ -21,7 +21,8 @@ SOURCE = Path(__file__).parents[1] / "src" / PACKAGE
 #: An import may only go to a lower floor, or stay in its own unit. Units are folders, and the files beside them.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"answer", "awaitables", "blocking", "capabilities", "completion", "directories", "errors", "events"})
-    | {"file_identity", "key_references", "late", "models", "report", "retry", "suggestions", "timeouts", "_version"},
+    | {"file_identity", "key_references", "late", "models", "reasoning_details", "report", "retry"}
+    | {"sealed_thoughts", "suggestions", "timeouts", "_version"},
     frozenset(
         {
             "batches",

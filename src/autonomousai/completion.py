@@ -105,8 +105,8 @@ class AnswerView:
 
     def as_message(self) -> dict[str, Any]:
         """Return the answer as a message of the assistant, with its tool calls, to be appended to the messages of the next
-        request. Beside calls it has the model's reasoning, which models that think between their calls want back. Raises
-        `IncompleteStreamError` where the answer is not complete.
+        request. Beside calls it has the model's reasoning, which models that think between their calls want back: its text, and
+        what its vendor signed or encrypted. Raises `IncompleteStreamError` where the answer is not complete.
 
         Example::
 
@@ -123,6 +123,10 @@ class AnswerView:
             message["tool_calls"] = [call_in_message(call) for call in calls]
             if self._answer.reasoning:
                 message["reasoning_content"] = self._answer.reasoning
+            if self._answer.others:
+                from .reasoning_details import sealed_members  # noqa: PLC0415  few models sign what they think
+
+                message |= sealed_members(self._answer.others)
         else:
             message["content"] = self._answer.text
         return message

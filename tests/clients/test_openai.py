@@ -8,11 +8,12 @@ from decimal import Decimal
 from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any
+from uuid import UUID
 
 import pytest
 from yarl import URL
 
-from autonomousai import ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
+from autonomousai import Anthropic, ConfigError, ModelNotFoundError, OpenAICompatible, StatusError
 from autonomousai.clients.openai import Api
 from autonomousai.events import Reasoning, ToolCalls
 from autonomousai.request import ChatRequest
@@ -258,6 +259,60 @@ async def test_values_are_sent_as_what_they_hold(value: Any, sent: Any) -> None:
 
     asked = server.requests[0].json()
     assert (sent, {"a": [sent]}, sent) == (asked["x_field"], asked["x_within"], asked["messages"][0]["x_beside"])
+
+
+FUNCTION = {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {}}}
+SCHEMA = FUNCTION["parameters"]
+
+#: Tools as programs write them, and a choice among them.
+OFFERS: dict[str, tuple[Any, Any]] = {
+    "a tuple": (({"type": "function", "function": FUNCTION},), {"type": "function", "function": {"name": "f"}}),
+    "mappings that are no dict": (UserList([MappingProxyType({"type": "function", "function": UserDict(FUNCTION)})]), "f"),
+    "flat": ([{"type": "function", **FUNCTION}], "f"),
+    "flat, without a type": ([FUNCTION], {"type": "function", "function": {"name": "f"}}),
+    "of the Messages API": ([{"name": "f", "description": "d", "input_schema": SCHEMA}], "f"),
+}
+
+#: What a server of each API reads.
+OFFERED: dict[str, tuple[Any, Any]] = {
+    "chat": ({"type": "function", "function": FUNCTION}, {"type": "function", "function": {"name": "f"}}),
+    "responses": ({"type": "function", **FUNCTION, "strict": False}, {"type": "function", "name": "f"}),
+    "messages": ({"name": "f", "description": "d", "input_schema": SCHEMA}, {"type": "tool", "name": "f"}),
+}
+
+
+def provider_of(api: str, url: str) -> OpenAICompatible | Anthropic:
+    return Anthropic(url, api_key="k") if api == "messages" else OpenAICompatible(f"{url}/v1", api=api)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("api", OFFERED)
+@pytest.mark.parametrize(("tools", "choice"), OFFERS.values(), ids=OFFERS)
+async def test_tools_are_sent_in_the_servers_form(api: str, tools: Any, choice: Any) -> None:
+    """Whichever form and whatever kind of sequence they were written in."""
+    async with ScriptedServer() as server, provider_of(api, server.url) as provider:
+        await provider.chat("m", HELLO, tools=tools, tool_choice=choice)
+
+    asked = server.requests[0].json()
+    assert ([OFFERED[api][0]], OFFERED[api][1]) == (asked["tools"], asked["tool_choice"])
+
+
+@pytest.mark.parametrize("api", OFFERED)
+async def test_fields_are_sent_as_what_they_hold_over_each_api(api: str) -> None:
+    """Also where they are checked first, or become others."""
+
+    class Omit:
+        """What OpenAI's SDK has for a field that is left out."""
+
+        def __bool__(self) -> bool:
+            return False
+
+    given: dict[str, Any] = {"temperature": Decimal("0.5"), "top_p": Floats(0.5), "max_tokens": Omit(), "user": UUID(int=5)}
+    async with ScriptedServer() as server, provider_of(api, server.url) as provider:
+        await provider.create_async_generator("m", HELLO, **given)
+
+    asked = server.requests[0].json()
+    assert (0.5, 0.5) == (asked["temperature"], asked["top_p"])
+    assert asked.get("max_tokens") in (None, 8192)  # Anthropic's API needs one
 
 
 @pytest.mark.parametrize("value", [Floats(float("nan")), {"a": Floats([float("inf")])}, object(), iter("ab")])

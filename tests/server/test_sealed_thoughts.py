@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 
 from autonomousai.config import parse_config
+from autonomousai.sealed_thoughts import PREFIX, pack, unpack
 from autonomousai.server import create_app
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.server import Request
-from autonomousai.wires.sealed_thoughts import PREFIX, pack, unpack
 from tests.support.sockets import ask, events, listening, request
 
 Json = dict[str, Any]

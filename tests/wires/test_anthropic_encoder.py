@@ -26,10 +26,10 @@ from autonomousai.events import (
     ToolCallDelta,
     Usage,
 )
+from autonomousai.sealed_thoughts import pack
 from autonomousai.wires.anthropic_messages.message import WIRE
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT
-from autonomousai.wires.sealed_thoughts import pack
 
 Json = dict[str, Any]
 

@@ -357,7 +357,23 @@ TEXT = {"type": "text", "text": "a"}
         ),
         (
             {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": "s"}, TOOL_USE]},
-            [{"role": "assistant", "content": None, "reasoning_content": "Hm", "tool_calls": [CALLED]}],
+            [
+                {
+                    "role": "assistant",
+                    "content": None,
+                    "reasoning_content": "Hm",
+                    "thinking_blocks": [{"type": "thinking", "thinking": "Hm", "signature": "s"}],
+                    "tool_calls": [CALLED],
+                }
+            ],
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": "Hm", "signature": ""}, TEXT]},
+            [{"role": "assistant", "content": [TEXT], "reasoning_content": "Hm"}],
+        ),
+        (
+            {"role": "assistant", "content": [{"type": "thinking", "thinking": [TEXT]}, TEXT]},
+            [{"role": "assistant", "content": [{"type": "thinking", "thinking": [TEXT]}, TEXT]}],
         ),
         (
             {"role": "assistant", "content": [{**TOOL_USE, "id": "", "input": None}]},

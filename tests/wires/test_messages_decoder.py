@@ -556,7 +556,11 @@ def test_what_does_not_end_well_is_an_error(name: str) -> None:
             {"output_tokens": 2, "cache_read_input_tokens": None},
             Usage(6, 2, 8, 5),
         ),
-        ({"prompt_tokens": 3, "completion_tokens": 0}, {"completion_tokens": 2}, Usage(3, 2, 5, extra={"prompt_tokens": 3, "completion_tokens": 2})),
+        (
+            {"prompt_tokens": 3, "completion_tokens": 0},
+            {"completion_tokens": 2},
+            Usage(3, 2, 5, extra={"prompt_tokens": 3, "completion_tokens": 2}),
+        ),
         ({"input_tokens": "3", "output_tokens": True}, {"output_tokens": 2.0}, Usage(0, 2, 2)),
     ],
 )

@@ -561,7 +561,12 @@ def test_usage_keeps_what_it_does_not_know() -> None:
             Usage(3, 2, 5, 1, None, {"cached_tokens": 1}),
         ),
         (
-            {"input_tokens": None, "prompt_tokens": 3, "output_tokens": 2, "completion_tokens_details": {"reasoning_tokens": 1}},
+            {
+                "input_tokens": None,
+                "prompt_tokens": 3,
+                "output_tokens": 2,
+                "completion_tokens_details": {"reasoning_tokens": 1},
+            },
             Usage(3, 2, 5, None, 1, {"completion_tokens_details": {"reasoning_tokens": 1}}),
         ),
     ],

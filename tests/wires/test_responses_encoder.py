@@ -32,11 +32,11 @@ from autonomousai.events import (
     ToolCallDelta,
     Usage,
 )
+from autonomousai.sealed_thoughts import pack
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.openai_responses.response import WIRE, echo_of, encode_ended, ended
 from autonomousai.wires.provenance import KEY
 from autonomousai.wires.registry import OPENAI_RESPONSES
-from autonomousai.wires.sealed_thoughts import pack
 from tests.support.openresponses import Json, check_response, folded, read_events, types_of
 
 CUSTOM = {"type": "custom", "name": "patch", "description": "Edit files."}

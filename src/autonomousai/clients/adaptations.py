@@ -16,8 +16,8 @@ import msgspec
 
 from ..errors import StatusError
 from ..late import late_pattern
+from ..sealed_thoughts import BLOCKS, DETAILS, ITEMS
 from ..wires.messages import REASONING
-from ..wires.sealed_thoughts import BLOCKS, DETAILS, ITEMS
 from .answer_limits import SHORTER_ANSWER, TOO_LARGE, LengthBound
 from .conversation_forms import (
     SYSTEM,

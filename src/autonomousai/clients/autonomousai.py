@@ -21,10 +21,10 @@ from ..models import DEFAULT_MODEL, HOSTED, MODEL_ALIASES, MODELS
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin, ask, blocking, class_or_instance
 from ..request import DEFAULT_OPTIONS, AnyMessages, CallOptions, ChatRequest
 from ..result import AsyncResult
+from ..sealed_thoughts import without_sealed
 from ..timeouts import Clocks
 from ..wires.autonomousai import AUTONOMOUSAI, wire_for, write_request
 from ..wires.messages import check_messages
-from ..wires.sealed_thoughts import without_sealed
 from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prepared_request import PreparedRequest

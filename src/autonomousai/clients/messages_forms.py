@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
+from ..sealed_thoughts import is_packed
 from ..wires.anthropic_messages.upstream_messages import with_clean_ids
-from ..wires.sealed_thoughts import is_packed
 from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, LateForms, without
 from .answer_limits import SHORTER_ANSWER
 from .held_schemas import TOO_COMPLEX, PlainSchemas

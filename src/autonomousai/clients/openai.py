@@ -20,6 +20,7 @@ from ..http.proxies import Proxy
 from ..http.urls import below, beside_root, check_base_url, has_path
 from ..provider import AsyncGeneratorProvider
 from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..sealed_thoughts import without_sealed
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.foreign_errors import read_error
@@ -28,7 +29,6 @@ from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import OPENAI_CHAT, wire_for
 from ..wires.raw import COMPLETIONS_WIRE, OPERATIONS, RESPONSES_WIRE, unsupported
 from ..wires.request_body import write_chat_request
-from ..wires.sealed_thoughts import without_sealed
 from .adaptations import Adaptations, is_streamed
 from .conversation_forms import continued_message, with_call_ids
 from .documents import fetch_document

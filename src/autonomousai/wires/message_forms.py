@@ -49,7 +49,13 @@ def as_chat(message: Any) -> list[dict[str, Any]] | None:
     """Return the messages that a message with blocks of the Messages API is: calls and their results, as Cursor writes them in
     chat completions. None for one without them."""
     content = message.get("content") if isinstance(message, dict) else None
-    if not isinstance(content, list) or not any(_is_block(part, *_CALL_BLOCKS) for part in content):
+    if not isinstance(content, list):
+        return None
+    if message.get("type") == "message" and "stop_reason" in message:  # an answer of Anthropic's SDK, with what is about it
+        message = {"role": message.get("role"), "content": content}
+        if not any(map(_is_of_messages, content)):
+            return [message]
+    if not any(map(_is_of_messages, content)):
         return None
     if message.get("role") == "assistant":
         return [_with_calls(message, content)]
@@ -70,6 +76,14 @@ def _is_block(part: Any, *types: str) -> bool:
     return isinstance(part, dict) and part.get("type") in types
 
 
+def _is_of_messages(part: Any) -> bool:
+    """Return whether *part* is a block that has another place in chat completions. Mistral's parts of thoughts, which hold a
+    list, have none."""
+    return _is_block(part, *_CALL_BLOCKS, "redacted_thinking") or (
+        _is_block(part, "thinking") and isinstance(part.get("thinking"), str)
+    )
+
+
 def _with_calls(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
     calls = [
         {
@@ -82,13 +96,20 @@ def _with_calls(message: dict[str, Any], content: list[Any]) -> dict[str, Any]:
     ]
     thoughts = "".join(str(part.get("thinking") or "") for part in content if _is_block(part, "thinking"))
     rest = [part for part in content if not _is_block(part, *_CALL_BLOCKS, *_THOUGHTS)]
-    thought = {"reasoning_content": thoughts} if thoughts else {}
+    thought: dict[str, Any] = {"reasoning_content": thoughts} if thoughts else {}
+    if sealed := [part for part in content if _is_sealed(part)]:
+        thought["thinking_blocks"] = sealed
     given = message.get("tool_calls")
     if isinstance(given, list):
         calls = given + calls
     elif given:
         calls = given  # it is refused as what it is
-    return {**thought, **message, "content": rest or None, "tool_calls": calls}
+    return {**thought, **message, "content": rest or None, **({"tool_calls": calls} if calls else {})}
+
+
+def _is_sealed(part: Any) -> bool:
+    """Return whether *part* is a thought as Anthropic takes it back: signed, or encrypted."""
+    return _is_block(part, "redacted_thinking") or (_is_block(part, "thinking") and bool(part.get("signature")))
 
 
 def _result(block: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
@@ -99,9 +120,10 @@ def _result(block: dict[str, Any]) -> tuple[dict[str, Any], list[Any]]:
     text = said if isinstance(said, str) else _json(said) if isinstance(said, dict) else "\n\n".join(texts)
     if block.get("is_error") is True and not text.startswith(_ERROR):
         text = _ERROR + text
-    return {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text}, [
-        part for part in parts if not _is_block(part, "text")
-    ]
+    result = {"role": "tool", "tool_call_id": block.get("tool_use_id"), "content": text}
+    if isinstance(mark := block.get("cache_control"), dict):
+        result["cache_control"] = mark
+    return result, [part for part in parts if not _is_block(part, "text")]
 
 
 def _says_otherwise(message: dict[str, Any]) -> bool:

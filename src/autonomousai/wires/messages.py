@@ -61,7 +61,7 @@ def check_messages(messages: Any) -> Messages:
         plain = _plain_message(message)
         if plain is None:
             checked.plain = False
-            checked += [_check_message(index, each) for each in as_chat(message) or (message,)]
+            checked += [_check_message(index, each) for each in as_chat(_with_plain_parts(message)) or (message,)]
         else:
             checked.append(plain)
     if not checked.plain:
@@ -132,6 +132,21 @@ def _check_message(index: int, message: Any) -> Message:
     for field, check in _FIELDS.get(role, ()):
         check(field, checked.get(field), refuse)
     return checked
+
+
+#: What parts are, as a rule.
+_PARTS = frozenset({dict, str})
+
+
+def _with_plain_parts(message: Any) -> Any:
+    """Return *message* with dicts in the place of other objects among its parts, such as the blocks that Anthropic's SDK has
+    returned."""
+    content = message.get("content") if type(message) is dict else None
+    if type(message) is dict and (
+        type(content) is str or (type(content) is list and {dict, str}.issuperset(map(type, content)))
+    ):
+        return message
+    return _plain(message)
 
 
 def _as_mapping(value: Any) -> Any:

@@ -16,6 +16,7 @@ from .json import MAX_DEPTH, as_plain, decode, not_finite, too_deep
 from .json_kinds import kind
 from .messages import problem_of
 from .shapes import refusal
+from .tool_forms import bring_tools_into_form
 
 
 def decode_object(body: bytes) -> dict[str, Any]:
@@ -68,6 +69,10 @@ def write_chat_request(model: str, messages: Messages, stream: bool, fields: Map
     options: dict[str, Any] | None = None
     if fields:
         request |= request_fields(fields)
+        if "tools" in request:
+            if type(tools := request["tools"]) is not list or any(type(tool) is not dict for tool in tools):
+                request["tools"] = _as_json("tools", tools)
+            bring_tools_into_form(request)
         options = request.pop("stream_options", None)
         if options is not None and not isinstance(options, Mapping):
             raise ValueError(f"the request field 'stream_options' must be an object, not {kind(options)}")
@@ -87,7 +92,37 @@ def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
             raise ValueError(f"the request field {name!r} must be a number, not {value}")
         if type(value) in _CONTAINERS and not_finite(value):
             raise ValueError(f"the request field {name!r} holds NaN or an infinity, which JSON cannot write")
-    return {name: value for name, value in fields.items() if value is not None and name not in RESERVED}
+    return {name: value for name, value in fields.items() if not _is_absent(value) and name not in RESERVED}
+
+
+#: What OpenAI's and Anthropic's SDKs have for a field that is left out.
+_OMITTED: Final = frozenset({"NotGiven", "Omit"})
+
+
+def _is_absent(value: Any) -> bool:
+    return value is None or (type(value).__name__ in _OMITTED and not value)
+
+
+_SCALARS: Final = frozenset({str, int, float, bool})
+
+
+def plain_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `request_fields` as the values of JSON that they are written as, for an API whose fields are checked, or become
+    others. Raises `ValueError` that names a field which cannot be written."""
+    plain = request_fields(fields)
+    for name, value in plain.items():
+        if type(value) not in _SCALARS:
+            plain[name] = _as_json(name, value)
+    if "tools" in plain:
+        bring_tools_into_form(plain)
+    return plain
+
+
+def _as_json(name: str, value: Any) -> Any:
+    try:
+        return msgspec.json.decode(encode_plain(value))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"the request field {name!r} {problem_of(value) or error}") from None
 
 
 #: Writes what a caller in Python may give.

@@ -52,7 +52,8 @@ def either_form(name: str, nested: Shape, flat: Shape) -> Shape:
 
 
 def nested_tool(tool: Json) -> Json:
-    """Return a tool as chat completions have it; one of the Messages API is a function. Any other passes."""
+    """Return a tool as chat completions have it; one of the Messages API is a function, and so is one that only lacks its type.
+    Any other passes."""
     kind = tool.get("type")
     if not isinstance(tool.get("name"), str) or isinstance(tool.get(kind or "function"), dict):
         return tool
@@ -60,6 +61,8 @@ def nested_tool(tool: Json) -> Json:
     inside = {name: value for name, value in tool.items() if name not in outside}
     if isinstance(tool.get("input_schema"), dict) and kind in (None, "custom"):
         inside["parameters"] = inside.pop("input_schema")
+        return {**outside, "type": "function", "function": inside}
+    if kind is None and isinstance(tool.get("parameters"), dict):  # as `functions` are, the older form
         return {**outside, "type": "function", "function": inside}
     if kind == "custom" and isinstance(form := inside.get("format"), dict) and form.get("type") == "grammar":
         grammar = {name: value for name, value in form.items() if name != "type"}
@@ -91,6 +94,23 @@ def nested_choice(choice: Any) -> Any:
     if kind in _BOTH and choice.get(kind) is None:
         return {"type": kind, kind: {"name": name}}
     return {"type": "function", "function": {"name": name}} if kind == "tool" else choice
+
+
+def bring_tools_into_form(fields: Json) -> None:
+    """Bring the tools of a caller in Python, and the choice among them, into the form of chat completions, in place: a choice
+    may be a tool's name, as LangChain takes it. What is malformed otherwise stays as it is."""
+    tools = fields["tools"]
+    if not isinstance(tools, list):
+        return
+    fields["tools"] = tools = [nested_tool(tool) if isinstance(tool, dict) else tool for tool in tools]
+    choice = fields.get("tool_choice")
+    if not isinstance(choice, str) or choice in _CHOICES:
+        return
+    for tool in tools:
+        kind = tool.get("type") if isinstance(tool, dict) else None
+        if kind in _BOTH and isinstance(inner := tool.get(kind), Mapping) and inner.get("name") == choice:
+            fields["tool_choice"] = {"type": kind, kind: {"name": choice}}
+            return
 
 
 def flat_choice(choice: Any) -> Any:

@@ -7,10 +7,10 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Batch, Extra, FinishReason, Started
+from ...sealed_thoughts import sealed_in
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..merging import merge_values
-from ..sealed_thoughts import sealed_in
 from ..tool_forms import object_of_arguments
 from ..tool_names import NAMES
 from .blocks import BlockWriter

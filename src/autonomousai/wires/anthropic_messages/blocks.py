@@ -12,9 +12,9 @@ from typing import Final
 import msgspec
 
 from ...events import Annotations, Event, Extra, Reasoning, Refusal, ToolCallDelta, rest_of_name
+from ...reasoning_details import ReasoningDetails
+from ...sealed_thoughts import of_call, pack, sealed_in
 from ..citations import as_messages, is_of_messages
-from ..reasoning_details import ReasoningDetails
-from ..sealed_thoughts import of_call, pack, sealed_in
 from .message import WIRE, Payload
 
 #: A block of each type as it starts, and the type and the member of its deltas.

@@ -12,9 +12,9 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Message, Messages
+from ...sealed_thoughts import add_sealed
 from ..messages import REASONING, with_one_system_message
 from ..pairing import with_paired_results
-from ..sealed_thoughts import add_sealed
 from ..tool_names import short_name
 
 Block = dict[str, Any]

@@ -17,7 +17,7 @@ from ..custom_tools import custom_function
 from ..messages import CheckedMessages, check_messages
 from ..openai_chat.request import CHAT
 from ..pairing import with_paired_results
-from ..request_body import encode_request, request_fields
+from ..request_body import encode_request, plain_fields
 from ..tool_names import short_name
 from .members import Json
 from .message import DEFAULT_MAX_TOKENS, WIRE
@@ -89,7 +89,7 @@ def _translated(request: ChatRequest) -> Json:
     body: Json = {"messages": messages}
     if system:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
-    _write_fields(body, CHAT.check(request_fields(request.fields)))
+    _write_fields(body, CHAT.check(plain_fields(request.fields)))
     _settle_tools(body)
     _settle_thinking(body)
     if request.echo:  # who writes the answer knows the tools' own names

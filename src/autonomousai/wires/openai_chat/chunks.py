@@ -303,13 +303,13 @@ def _with_function(call: Json) -> Json:
     function = call.get("function")
     if call.get("type") not in (None, "", "function") or not isinstance(function, str | dict | None):
         return call
-    inside = function
+    inside: Json = function if isinstance(function, dict) else {}
     if isinstance(function, str):
         inside = _object_in(function) or {"name": function}
     beside: Json = {}
-    if not isinstance(function, dict) and isinstance(name := call.get("name", (inside or {}).get("name")), str):
+    if not isinstance(function, dict) and isinstance(name := call.get("name", inside.get("name")), str):
         beside = {"name": name, **{each: call[each] for each in ("arguments", *_ARGUMENTS) if each in call}}
-    merged = {**beside, **(inside or {})}
+    merged = {**beside, **inside}
     if merged.get("arguments") is None:
         other = next((each for each in _ARGUMENTS if isinstance(merged.get(each), dict | str)), None)
         if other is not None:

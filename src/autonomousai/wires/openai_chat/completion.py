@@ -25,12 +25,12 @@ from ...events import (
     ToolCallDelta,
     join_tool_calls,
 )
+from ...sealed_thoughts import member_of, sealed_in
 from ..citations import as_chat
 from ..finish_reasons import chat_reason, with_foreign_reason
 from ..foreign_errors import error_in_event
 from ..json import mend
 from ..merging import merge_values
-from ..sealed_thoughts import member_of, sealed_in
 from ..unreadable import notes_on, unreadable
 from .chunks import TRAILER, UNREADABLE, WIRE, Choice, Chunk, Delta, as_chunk, load, unknown_members, unwrapped
 from .encoder import merge_members, usage_object

@@ -28,11 +28,11 @@ from ...events import (
     ToolCallDelta,
     Usage,
 )
+from ...sealed_thoughts import member_of, sealed_in
 from ..citations import as_chat
 from ..finish_reasons import STANDARD, chat_reason, with_foreign_reason
 from ..json import join_strings
 from ..merging import merge_choice, merge_values
-from ..sealed_thoughts import member_of, sealed_in
 from ..sse import encode_event
 from .chunks import TRAILER, WIRE
 

@@ -15,11 +15,11 @@ import msgspec
 
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
+from ...sealed_thoughts import BLOCKS, DETAILS, OF_CALL, add_sealed, is_packed, unpack
 from ..custom_tools import custom_arguments
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
 from ..pairing import with_paired_results
-from ..sealed_thoughts import BLOCKS, DETAILS, OF_CALL, add_sealed, is_packed, unpack
 from ..shapes import (
     ANYTHING,
     NAME,

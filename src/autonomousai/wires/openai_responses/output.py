@@ -22,9 +22,9 @@ from ...events import (
     Refusal,
     ToolCallDelta,
 )
+from ...reasoning_details import ReasoningDetails
+from ...sealed_thoughts import of_call, pack, sealed_in
 from ..citations import as_responses
-from ..reasoning_details import ReasoningDetails
-from ..sealed_thoughts import of_call, pack, sealed_in
 from .items import BREAK
 from .made_images import image_in, item_of
 from .namespaces import ToolNames, names_of

@@ -14,12 +14,12 @@ from typing import Any, Final, NamedTuple
 from ...events import Message, Messages
 from ...late import late_pattern
 from ...request import ChatRequest
+from ...sealed_thoughts import ITEMS, is_packed
 from ..call_ids import with_distinct_ids
 from ..json_kinds import kind
 from ..messages import check_messages
 from ..pairing import with_paired_results
-from ..request_body import encode_request, request_fields
-from ..sealed_thoughts import ITEMS, is_packed
+from ..request_body import encode_request, plain_fields
 from ..shapes import refusal
 from ..tool_names import short_name
 from .items import WIRE_NAME, Json
@@ -47,7 +47,7 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
             body["input"] = [*before, _message("assistant", origin.continues)]
     else:
         body = {"input": input_items(with_paired_results(with_distinct_ids(check_messages(request.messages))))}
-        _merge(body, _from_fields(request_fields(request.fields), strict=True))
+        _merge(body, _from_fields(plain_fields(request.fields), strict=True))
         if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
             _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
             body["reasoning"] = {**reasoning, "summary": reasoning.get("summary", "auto")}  # unasked, it shows no thought

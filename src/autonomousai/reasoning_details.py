@@ -7,12 +7,16 @@ It comes in pieces; the pieces of one detail have its type and its index.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
-from ..events import Extra
-from .sealed_thoughts import DETAILS, pack
+from .events import Event, Extra
+from .sealed_thoughts import DETAILS, member_of, pack, sealed_in
 
 Json = dict[str, Any]
+
+#: The wire whose events hold details.
+CHAT = "openai_chat"
 
 #: Members that come in pieces.
 _PIECES = ("text", "summary", "data")
@@ -52,12 +56,30 @@ class ReasoningDetails:
     def take(self) -> str | None:
         """Return the details as one text, which `sealed_thoughts` unpacks; None where none of them is signed or encrypted:
         words alone are reasoning."""
+        details = self.joined()
+        return pack({"type": DETAILS, DETAILS: details}) if details else None
+
+    def joined(self) -> list[Json]:
+        """Return the details, each in one piece; none where none of them is signed or encrypted."""
         details = [{**detail, **{name: "".join(said) for name, said in pieces.items()}} for detail, pieces in self._details]
         self._details = []
-        if not any(detail.get("signature") or detail.get("data") for detail in details):
-            return None
-        return pack({"type": DETAILS, DETAILS: details})
+        return details if any(detail.get("signature") or detail.get("data") for detail in details) else []
 
 
 def _key(detail: Json) -> tuple[Any, Any]:
     return detail.get("type"), detail.get("index")
+
+
+def sealed_members(events: Iterable[Event]) -> dict[str, Any]:
+    """Return the members of a message of chat completions in which the vendors get back what they signed or encrypted among
+    the *events* of an answer; see `sealed_thoughts`."""
+    members: dict[str, Any] = {}
+    details = ReasoningDetails()
+    for event in events:
+        if (sealed := sealed_in(event)) is not None:
+            members.setdefault(member_of(sealed), []).append(sealed)
+        elif isinstance(event, Extra) and event.wire == CHAT:
+            details.add(event)
+    if found := details.joined():
+        members[DETAILS] = found
+    return members

@@ -18,7 +18,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..events import Event, Extra, Message, Messages
+from .events import Event, Extra, Message, Messages
 
 Json = dict[str, Any]
 
