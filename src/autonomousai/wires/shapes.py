@@ -209,3 +209,14 @@ def with_other_type(known: Collection[str], *, needed: bool = True) -> Schema:
         "properties": {"type": other if needed else or_null(other)},
         **({"required": ["type"]} if needed else {}),
     }
+
+
+def either_form(name: str, nested: Shape, flat: Shape) -> Shape:
+    """Return the shape of an object that is *nested*, in its member *name*, or *flat*, where it has none."""
+
+    def check(param: str, value: Any) -> Any:
+        is_flat = value.get(name) is None and value.get("name") is not None
+        return (flat if is_flat else nested).check(param, value)
+
+    properties = {name: {"type": "null"}, **flat.schema["properties"]}
+    return Shape(check, {"anyOf": [nested.schema, {**flat.schema, "properties": properties}]})

@@ -9,8 +9,6 @@ from typing import Any, Final
 
 import msgspec
 
-from .shapes import Shape
-
 Json = dict[str, Any]
 
 #: Types of tools that both APIs have.
@@ -38,17 +36,6 @@ def object_of_arguments(text: str) -> Any:
     if isinstance(value, dict):
         return value
     return {} if value is None or not text.strip() else {_INVALID: text}
-
-
-def either_form(name: str, nested: Shape, flat: Shape) -> Shape:
-    """Return the shape of an object that is *nested*, in its member *name*, or *flat*, where it has none."""
-
-    def check(param: str, value: Any) -> Any:
-        is_flat = value.get(name) is None and value.get("name") is not None
-        return (flat if is_flat else nested).check(param, value)
-
-    properties = {name: {"type": "null"}, **flat.schema["properties"]}
-    return Shape(check, {"anyOf": [nested.schema, {**flat.schema, "properties": properties}]})
 
 
 def nested_tool(tool: Json) -> Json:

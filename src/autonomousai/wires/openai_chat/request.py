@@ -29,6 +29,7 @@ from ..shapes import (
     Shape,
     check_type,
     either,
+    either_form,
     list_of,
     number,
     object_of,
@@ -37,7 +38,7 @@ from ..shapes import (
     typed,
     whole,
 )
-from ..tool_forms import either_form, nested_choice, nested_format, nested_tool
+from ..tool_forms import nested_choice, nested_format, nested_tool
 from ..tool_names import asked_names
 from .neutral import NEUTRAL
 from .older_calls import OLDER, is_older
