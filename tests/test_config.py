@@ -407,6 +407,17 @@ NEAR = '[upstreams.near]\nkind = "anthropic"\nbase_url = "http://FAR:80"\n'
         ("[upstreams.e]\nkind = 'llamacpp'\nslots = 0", "upstreams.e.slots", "of at least 1"),
         ("[models.llama]\nroute = ['far']", "models.llama.route[0]", "no upstream 'far'; the upstreams are: embedded"),
         ("[models.llama]\nroute = ['embedded', 'embedded']", "models.llama.route[1]", "twice"),
+        ("[models.'gpt-*']\nroute = ['embedded']", "models.gpt-*", "is no pattern"),
+        (
+            "[prices.m]\ninput = 1\nsteps = [{above = 5, input = 2}, {above = 5, input = 3}]",
+            "prices.m.steps[1].above",
+            "another step begins",
+        ),
+        (
+            "[prices.m.tiers.flex]\ninput = 1\nsteps = [{above = 5, input = 2}, {above = 5, input = 3}]",
+            "prices.m.tiers.flex.steps[1].above",
+            "another step begins",
+        ),
         ("[models.llama]\nroute = 'embedded'", "models.llama.route", "expected a list in brackets, not text"),
         ("[models.mine]\naliases = ['x']", "models.mine.route", "name at least one upstream of: embedded"),
         ("[models.mine]\nroute = []", "models.mine.route", "name at least one upstream"),

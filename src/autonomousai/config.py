@@ -134,6 +134,10 @@ class Config(msgspec.Struct, frozen=True):
             _check_model(name, model, self.upstreams)
             _check_routing(name, model, self.upstreams)
         _check_names(self.models)
+        for name, upstream in self.upstreams.items():
+            _check_price(f"upstreams.{name}.price", getattr(upstream, "price", None))
+        for name, price in self.prices.items():
+            _check_price(f"prices.{name}", price)
 
     def served(self) -> dict[str, ModelConfig]:
         """Return every model that has a route, with all its aliases: others than the five first, as they were written.
@@ -364,11 +368,26 @@ def _check_routing(name: str, model: ModelConfig, upstreams: Mapping[str, Upstre
         raise ConfigError("there is no second upstream to call", key=f"models.{name}.hedge", advice=advice)
 
 
+def _check_price(key: str, price: PriceConfig | None) -> None:
+    """Check that no two steps of a price begin at the same length of a prompt: either could be meant."""
+    tiers = {} if price is None else {key: price, **{f"{key}.tiers.{name}": tier for name, tier in price.tiers.items()}}
+    for place, tier in tiers.items():
+        begins = [step.above for step in tier.steps]
+        for index, above in enumerate(begins):
+            if above in begins[:index]:
+                problem = f"{above} is where another step begins"
+                raise ConfigError(problem, key=f"{place}.steps[{index}].above", advice="remove one of the two")
+
+
 def _check_names(models: Mapping[str, ModelConfig]) -> None:
     """Check that each name means one model: an alias is neither a model's name nor another model's alias."""
     names = {*MODELS, *models}
     owner = dict(MODEL_ALIASES)
     for name, model in models.items():
+        if "*" in name:
+            raise ConfigError(
+                "is no pattern: a model has the name that callers send", key=f"models.{name}", advice="write each"
+            )
         if name in owner:
             problem = f"{name!r} is an alias of the model {owner[name]!r}"
             raise ConfigError(problem, key=f"models.{name}", advice="choose another name")

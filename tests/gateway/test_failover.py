@@ -103,6 +103,7 @@ OPERATORS: dict[str, Callable[[], ProviderError]] = {
     "quota": lambda: status(429, code="insufficient_quota"),
     "unknown model": lambda: ModelNotFoundError("x", ()),
     "a field that it cannot honour": lambda: status(400, code="unsupported_parameter"),
+    "more than it takes at once": lambda: status(413, code="rate_limit_exceeded"),
     "501": lambda: status(501),
 }
 

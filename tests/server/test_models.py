@@ -77,7 +77,7 @@ async def test_anthropics_clients_get_its_shape() -> None:
 
     document = got.json()
     assert ({"data", "has_more", "first_id", "last_id"}, False) == (set(document), document["has_more"])
-    assert ("engine", "several", 5) == (document["first_id"], document["last_id"], len(document["data"]))
+    assert ("engine", "other/name", 6) == (document["first_id"], document["last_id"], len(document["data"]))
     assert got["request-id"] == got["x-request-id"]
     assert one.json() in document["data"]
     assert ("model", "known", "known", 8192) == tuple(
@@ -132,6 +132,29 @@ async def test_anthropics_sdk_lists_and_finds_models(serve: Serve) -> None:
         with pytest.raises(anthropic.NotFoundError, match="none"):
             await client.models.retrieve("none")
 
-    assert ["engine", "known", "unknown", "hosted", "several"] == listed
+    assert ["engine", "known", "unknown", "hosted", "several", "other/name"] == listed
     assert ("known", "active", 8192) == (one.display_name, one.lifecycle, one.max_input_tokens)
     assert one.created_at.tzinfo is not None
+
+
+@pytest.mark.parametrize(("path", "headers"), [("/v1/models", {}), ("/v1/models", VERSION), ("/api/tags", {})])
+async def test_other_names_that_the_operator_wrote_are_listed(path: str, headers: dict[str, str]) -> None:
+    """Behind the models, as programs offer what is listed; those of the five are known without being listed."""
+    five = Gateway(
+        [Upstream("far", ScriptedProvider())], {"llama": ["far"]}, aliases={"llama-3.3-70b": "llama", "mine": "llama"}
+    )
+    async with listening(create_app(provider=five)) as server:
+        listed = (await ask(server.port, request("GET", path, **headers))).json()
+
+    names = [each.get("id") or each["name"] for each in listed.get("data") or listed["models"]]
+    assert ["llama", "mine"] == [name.removesuffix(":latest") for name in names]
+
+
+async def test_admin_leads_to_the_page_of_what_is_used() -> None:
+    """Without a key, which the page wants then."""
+    async with listening(
+        create_app(Config(server=ServerConfig(api_keys=(Secret("k"),))), provider=ScriptedProvider())
+    ) as server:
+        got = [await ask(server.port, request("GET", path)) for path in ("/admin", "/admin/")]
+
+    assert [(303, "/usage")] * 2 == [(each.status, each["location"]) for each in got]

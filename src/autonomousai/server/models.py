@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
 from ..http.server.asgi import OUTER
-from ..models import shown_weights
+from ..models import MODEL_ALIASES, shown_weights
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
 from ..wires.raw import COMPLETIONS_WIRE
@@ -36,10 +36,10 @@ def model_routes(
         await look_again()
         models = _models(provider, request, admission)
         if (wire := _wire_of(request)) is not None:
-            body = wire.encode_models([_listed(provider, name, aliases, created) for name, aliases in models.items()])
-            return Response(body, media_type="application/json")
+            return Response(wire.encode_models(_all_listed(provider, models, created)), media_type="application/json")
         data = [_entry(provider, name, aliases, created) for name, aliases in models.items()]
-        return _json({"object": "list", "data": data})
+        named = [_entry(provider, name, [], created) | {"id": alias, "root": name} for alias, name in _named(models)]
+        return _json({"object": "list", "data": data + named})
 
     async def one(request: Request) -> Response:
         await look_again()
@@ -107,6 +107,18 @@ def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], cre
     return ListedModel(name, aliases, able.vision, able.context, created, provider.details_of(name))
 
 
+def _named(models: Mapping[str, list[str]]) -> list[tuple[str, str]]:
+    """Return the aliases that the operator wrote, and their models: programs offer what is listed. Those of the five models are
+    known without being listed."""
+    return [(alias, name) for name, aliases in models.items() for alias in aliases if alias not in MODEL_ALIASES]
+
+
+def _all_listed(provider: AsyncGeneratorProvider, models: Mapping[str, list[str]], created: int) -> list[ListedModel]:
+    listed = [_listed(provider, name, aliases, created) for name, aliases in models.items()]
+    named = [msgspec.structs.replace(_listed(provider, name, [], created), id=alias) for alias, name in _named(models)]
+    return listed + named
+
+
 def _listing_of(
     wire: Wire,
     provider: AsyncGeneratorProvider,
@@ -123,7 +135,7 @@ def _listing_of(
 
 def listed_models(provider: AsyncGeneratorProvider, request: Request, admission: Admission, created: int) -> list[ListedModel]:
     """Return the models that the caller of *request* may use."""
-    return [_listed(provider, name, aliases, created) for name, aliases in _models(provider, request, admission).items()]
+    return _all_listed(provider, _models(provider, request, admission), created)
 
 
 def _models(provider: AsyncGeneratorProvider, request: Request, admission: Admission) -> Mapping[str, list[str]]:

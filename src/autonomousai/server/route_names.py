@@ -21,6 +21,7 @@ RESPONSES_PATHS: Final = (RESPONSES_PATH, RESPONSES_PATH.removeprefix(V1))
 USAGE_PATH: Final = "/v1/usage"
 ADMIN_USAGE_PATH: Final = f"{ADMIN_PATH}usage"
 USAGE_PAGE: Final = "/usage"
+ADMIN_PAGE: Final = ADMIN_PATH.removesuffix("/")
 
 #: Where Ollama's clients ask beside answers.
 OLLAMA_VERSION_PATH: Final = "/api/version"
@@ -31,7 +32,7 @@ OLLAMA_PULL_PATH: Final = "/api/pull"
 #: Paths that are named as they are.
 _NAMED: Final = PROBE_PATHS | {
     *(OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH, OLLAMA_PS_PATH, OLLAMA_PULL_PATH),
-    *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE),
+    *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE, ADMIN_PAGE),
     *("/", "/docs", "/metrics", "/openapi.json", "/v1/models"),
 }
 

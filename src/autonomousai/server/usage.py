@@ -1,4 +1,5 @@
-"""``GET /v1/usage``: what a caller's key used; ``GET /admin/usage``: what all did, for an admin and for the page ``/usage``."""
+"""``GET /v1/usage``: what a caller's key used; ``GET /admin/usage``: what all did, for an admin and for the page ``/usage``, to
+which ``/admin`` leads."""
 
 from __future__ import annotations
 
@@ -9,7 +10,7 @@ from typing import Final, get_args
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from ..errors import StatusError
@@ -17,13 +18,13 @@ from ..http.server.asgi import OUTER
 from ..ledger.summary import Group, UsageQuestion, document_of, moment_of, zone_of
 from ..ledger.writer import LedgerWriter
 from ..wires.shapes import refusal
-from .route_names import ADMIN_USAGE_PATH, USAGE_PATH
+from .route_names import ADMIN_PAGE, ADMIN_USAGE_PATH, USAGE_PAGE, USAGE_PATH
 
 _OWN: Final = ("by", "since", "until", "timezone")
 
 
 def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None]]) -> list[Route]:
-    """Return both routes. ``ready``: starts the server."""
+    """Return the routes. ``ready``: starts the server."""
 
     async def answer(question: UsageQuestion) -> Response:
         if ledger is None:
@@ -47,7 +48,11 @@ def usage_routes(ledger: LedgerWriter | None, ready: Callable[[], Awaitable[None
         question = _question(request.query_params, (*_OWN, "key"))
         return await answer(msgspec.structs.replace(question, key=request.query_params.get("key")))
 
+    async def page(request: Request) -> Response:
+        return RedirectResponse(request.scope.get("root_path", "") + USAGE_PAGE, status_code=303)
+
     return [
+        Route(ADMIN_PAGE, page, methods=["GET"], include_in_schema=False),
         Route(USAGE_PATH, own, methods=["GET"]),
         Route(ADMIN_USAGE_PATH, everyones, methods=["GET"]),
     ]

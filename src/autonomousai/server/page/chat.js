@@ -75,9 +75,9 @@ export class Chat {
     return { images: messages.flatMap(({ images }) => images ?? []), characters };
   }
 
-  /** What is called `vision` and cannot see is not offered. */
+  /** What is called `vision` and cannot see is not offered, nor is another name of a model (`root`). */
   setModels(models) {
-    this.models = models.filter(({ id, vision }) => id !== "vision" || vision);
+    this.models = models.filter(({ id, vision, root }) => !root && (id !== "vision" || vision));
     this.#fit(this.current);
   }
 
