@@ -223,7 +223,7 @@ async def test_attempts_of_one_loop_end_by_one_timer() -> None:
     timer, now = AttemptTimer(), asyncio.get_running_loop().time()
 
     async def attempt(due: float) -> bool:
-        each = ConnectionAttempt(timer, due, None, fresh=True)
+        each = ConnectionAttempt(timer, None, due, None, fresh=True)
         try:
             await asyncio.Event().wait()
         except asyncio.CancelledError:

@@ -470,3 +470,53 @@ async def test_headers_that_stay_the_same_are_looked_at_once(monkeypatch: pytest
 
     assert ["X-A", "X-A"] == seen
     assert ["1", "1", "2"] == [request.headers["x-a"] for request in server.requests]
+
+
+async def test_a_request_is_sent_without_a_task(pool: HttpPool) -> None:
+    """Its body goes out with its head, in the same turn of the loop."""
+
+    async def hello(connection: RawConnection) -> None:
+        await connection.send(of(b"hello"))
+
+    tasks: list[str] = []
+
+    def note(loop: asyncio.AbstractEventLoop, work: Any, **more: Any) -> asyncio.Task[Any]:
+        tasks.append(work.__qualname__)
+        return asyncio.Task(work, loop=loop, **more)
+
+    async with answering(hello) as server:
+        for _ in range(2):
+            asyncio.get_running_loop().set_task_factory(note if server.requests else None)
+            response = await pool.post(server.url, headers={}, body=b"{}", clocks=CLOCKS, streaming=True)
+            assert b"hello" == await response.read_some()
+            await response.aclose()
+        asyncio.get_running_loop().set_task_factory(None)
+        await pool.aclose()
+
+    assert ([], [1, 1]) == (tasks, server.asked)
+
+
+async def test_a_connection_whose_request_was_not_taken_carries_no_other(pool: HttpPool) -> None:
+    """A server may refuse a large body by its head, and read no more of it."""
+    connections = 0
+    is_over = asyncio.Event()
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal connections
+        connections += 1
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(of(b"hello", status=b"413 Too Large"))
+        await is_over.wait()
+        writer.close()
+
+    listener = await asyncio.start_server(refuse, "127.0.0.1", 0)
+    async with listener:
+        url = f"http://127.0.0.1:{listener.sockets[0].getsockname()[1]}"
+        for _ in range(2):
+            response = await pool.post(url, headers={}, body=b" " * (1 << 24), clocks=CLOCKS, streaming=True)
+            assert (413, b"hello") == (response.status, await response.read_some())
+            await response.aclose()
+        is_over.set()
+        await pool.aclose()
+
+    assert 2 == connections

@@ -9,12 +9,13 @@ import asyncio
 import select
 from contextvars import ContextVar
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from .request_head import ONE_PIECE
 from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, match_usual_head, split_head
 
 
@@ -56,15 +57,18 @@ class ConnectionAttempt:
     """One try of one request, of the task that makes it: its connection, when it was connected, and whether that had been used
     before.
 
-    ``fresh``: it may not have been. ``due``: the loop's time when it ends.
+    ``body``: what is sent with the request's head. ``fresh``: it may not have been. ``due``: the loop's time when it ends.
     """
 
     __slots__ = (
-        "_cancelling", "_is_expired", "_task", "_timer", "connected", "deadline", "due", "first_token", "fresh", "protocol",
-        "reused",
+        "_cancelling", "_is_expired", "_task", "_timer", "body", "connected", "deadline", "due", "first_token", "fresh",
+        "protocol", "reused",
     )  # fmt: skip
 
-    def __init__(self, timer: AttemptTimer, deadline: float, first_token: float | None, *, fresh: bool) -> None:
+    def __init__(
+        self, timer: AttemptTimer, body: bytes | None, deadline: float, first_token: float | None, *, fresh: bool
+    ) -> None:
+        self.body = body
         self.deadline = self.due = deadline
         self.first_token = first_token
         self.fresh = fresh
@@ -107,6 +111,30 @@ class ConnectionAttempt:
 ATTEMPT: ContextVar[ConnectionAttempt | None] = ContextVar("attempt", default=None)
 
 
+class _HeadAndBody:
+    """Stands for a connection's transport until the next write, which is a request's head: with it, the body is sent. aiohttp
+    would make a task for that, and before Python 3.12 write both a turn of the loop later."""
+
+    def __init__(self, protocol: _Protocol, transport: asyncio.Transport, body: bytes) -> None:
+        self._protocol = protocol
+        self._transport = transport
+        self._body = body
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+    def write(self, head: bytes) -> None:
+        self._protocol.transport = transport = self._transport
+        if len(self._body) <= ONE_PIECE:
+            transport.write(head + self._body)
+        else:
+            transport.write(head)
+            transport.write(self._body)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+
 class _Protocol(ResponseHandler):
     """aiohttp's side of a connection, with heads brought into strict form before its parser reads them.
 
@@ -128,13 +156,17 @@ class _Protocol(ResponseHandler):
             self._poll = select.poll()
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
 
-    def begin(self, *, fresh: bool) -> bool:
-        """Make ready for a request; False where it cannot carry one: it is to be *fresh* and is not, or the server has sent
-        something unasked, or closed it."""
+    def begin(self, body: bytes | None, *, fresh: bool) -> bool:
+        """Make ready for a request with this *body*; False where it cannot carry one: it is to be *fresh* and is not, or the
+        server has sent something unasked, has not taken the request before completely, or has closed it."""
+        if (transport := self.transport) is None:
+            return False
         if self.requests:
             unread = self._poll is not None and self._poll.poll(0)
-            if fresh or unread or self.should_close or not self.is_connected():
+            if fresh or unread or self.should_close or transport.is_closing() or transport.get_write_buffer_size():
                 return False
+        if body is not None:
+            self.transport = cast("asyncio.Transport", _HeadAndBody(self, transport, body))
         self.requests += 1
         self.has_heard = False
         self._begun = b""
@@ -205,7 +237,7 @@ class _AnnotatingConnector(aiohttp.BaseConnector):
         while True:
             connection = await super().connect(*args, **kwargs)
             protocol: Any = connection.protocol
-            if attempt is None or protocol.begin(fresh=attempt.fresh):
+            if attempt is None or protocol.begin(attempt.body, fresh=attempt.fresh):
                 if attempt is not None:
                     attempt.on_connected(protocol)
                 return connection

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import io
 import ssl
 import zlib
 from collections.abc import Awaitable, Callable, Mapping
@@ -46,10 +45,6 @@ from .urls import without_credentials
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
 _DRAIN = 0.05
 
-#: aiohttp warns about larger bodies given as bytes.
-_LARGE_BODY = 1 << 20
-
-
 #: A limit that newer versions of aiohttp have; ours is `framing_problem`'s.
 _MORE_LIMITS: dict[str, Any] = (
     {"max_headers": MAX_HEAD} if "max_headers" in inspect.signature(aiohttp.ClientSession.__init__).parameters else {}
@@ -68,6 +63,14 @@ def _connect_timeout(seconds: float) -> aiohttp.ClientTimeout:
 def _without_login(url: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
+
+
+def _through(proxy: Proxy, url: str) -> dict[str, Any]:
+    """Return the options of aiohttp for a request to *url* through a *proxy*, which reads the head of one without TLS."""
+    options: dict[str, Any] = {"proxy": proxy.url, "proxy_headers": proxy.headers}
+    if url.startswith("http:"):
+        options["headers"] = dict(proxy.headers)
+    return options
 
 
 class AiohttpTransport:
@@ -105,20 +108,20 @@ class AiohttpTransport:
         """See `Transport.send`."""
         if (given := tuple(headers.items())) != self._given:
             self._learn(given)
-        extra: dict[str, Any] = {"ssl": self._tls or tls_context()} if url.startswith("https:") else {}
-        if proxy is not None:
-            extra |= {"proxy": proxy.url, "proxy_headers": proxy.headers}
-            if url.startswith("http://"):
-                extra["headers"] = proxy.headers
+        extra: dict[str, Any] = {} if proxy is None else _through(proxy, url)
+        if url.startswith("https:"):
+            extra["ssl"] = self._tls or tls_context()
+        if body is not None:
+            length = {"Content-Length": str(len(body))}
+            extra["headers"] = extra["headers"] | length if "headers" in extra else length
         if "@" in url and any(name.lower() == "authorization" for name in headers):
             url = _without_login(url)  # the key goes before it, and aiohttp takes no two
-        attempt = ConnectionAttempt(self._timer, deadline, clocks.first_token if streaming else None, fresh=fresh)
+        attempt = ConnectionAttempt(self._timer, body, deadline, clocks.first_token if streaming else None, fresh=fresh)
         token = ATTEMPT.set(attempt)
         try:
             response = await self._session.request(
                 method,
                 url,
-                data=io.BytesIO(body) if body is not None and len(body) >= _LARGE_BODY else body,
                 allow_redirects=False,
                 timeout=_connect_timeout(clocks.connect),
                 **extra,

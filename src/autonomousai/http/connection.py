@@ -20,16 +20,13 @@ from ..errors import HTTPError
 from ..timeouts import Clocks
 from .failures import cut
 from .fairness import FairDispatcher
-from .request_head import Origin
+from .request_head import ONE_PIECE, Origin
 from .response_clocks import TimedResponse
 from .strict_heads import MAX_HEAD
 from .sweep import Sweep
 
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
-
-#: Bytes of a request's body up to which it is sent in one piece with its head.
-_ONE_PIECE: Final = 64 * 1024
 
 #: The first status of those that bring no answer.
 _REFUSED: Final = 300
@@ -136,7 +133,7 @@ class ClientConnection(TimedResponse):
             self._clock, self.deadline = "total", total_at
         if self.deadline < self._sweep.due:
             self._sweep.by(self.deadline)
-        if len(body) <= _ONE_PIECE:
+        if len(body) <= ONE_PIECE:
             self._transport.write(head + body)
         else:
             self._transport.write(head)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from urllib.parse import quote, unquote, urlsplit
 
 import msgspec
@@ -13,6 +13,9 @@ import msgspec
 from ..errors import ConfigError
 from .proxies import Proxy
 from .urls import fault_in_url, without_credentials
+
+#: Bytes of a request's body up to which it is sent in one piece with its head.
+ONE_PIECE: Final = 64 * 1024
 
 #: What a header's name may be made of (RFC 9110, a token), and what its value may not hold.
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
