@@ -41,10 +41,10 @@ EVENTS = {"small": 1, "one": 1, "burst": 500, "paced": 40}
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 
 CALLS = [
-    Goal("small", OPENAI, 0.62, BARE),
-    Goal("small", OURS, 1.4, BARE),
-    Goal("one", OPENAI, 0.6, BARE),
-    Goal("one", OURS, 1.45, BARE),
+    Goal("small", OPENAI, 0.55, BARE),
+    Goal("small", OURS, 1.12, BARE),
+    Goal("one", OPENAI, 0.53, BARE),
+    Goal("one", OURS, 1.19, BARE),
     Goal("paced", OPENAI, 1, BARE),
     Goal("paced", OURS, 1.3, BARE),
 ]

@@ -28,14 +28,11 @@ from .models import other_spellings
 from .request import (
     CALL_OPTIONS,
     DEFAULT_OPTIONS,
-    ELSEWHERE,
     AnyMessages,
     CallOptions,
     ChatRequest,
     as_flag,
     as_model_name,
-    misnamed_option,
-    spread_extra_body,
     take_options,
 )
 from .result import AsyncResult, as_result, chunks_of
@@ -355,11 +352,7 @@ def ask(
     """
     if provider._is_closed:
         raise _closed(provider)
-    if not ELSEWHERE.isdisjoint(kwargs):  # as `take_options` does, on the way of every call
-        raise misnamed_option(kwargs)
-    if "extra_body" in kwargs:
-        spread_extra_body(kwargs)
-    given = {name: kwargs.pop(name) for name in CALL_OPTIONS & kwargs.keys()}
+    given = take_options(kwargs) if kwargs else {}
     answer = Answer()
     streams: object = stream  # callers without a type checker give 1, or numpy's own
     is_streamed = streams if isinstance(streams, bool) else as_flag("stream", streams)

@@ -39,22 +39,14 @@ _ELSEWHERE: Final = {
 }
 
 
-ELSEWHERE: Final = _ELSEWHERE.keys()
-
-
-def misnamed_option(arguments: dict[str, Any]) -> TypeError:
-    """Return the error for *arguments* with one of these names."""
-    name = min(ELSEWHERE & arguments.keys())
-    return TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
-
-
 def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a call out of its keyword *arguments*, and return them: what is left are request fields. Raises
     `TypeError` for the name that another client has for an option."""
-    if not ELSEWHERE.isdisjoint(arguments):
-        raise misnamed_option(arguments)
+    if misnamed := _ELSEWHERE.keys() & arguments.keys():
+        name = min(misnamed)
+        raise TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
     if "extra_body" in arguments:
-        spread_extra_body(arguments)
+        _spread_extra_body(arguments)
     return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}
 
 
@@ -81,7 +73,7 @@ def as_model_name(model: object) -> str:
 _PARAMETERS: Final = frozenset({"model", "messages", "stream"})
 
 
-def spread_extra_body(arguments: dict[str, Any]) -> None:
+def _spread_extra_body(arguments: dict[str, Any]) -> None:
     """Put the members of ``extra_body`` among the keyword *arguments* of a call, in its place. Raises `ValueError` for one that
     would be none of the request's."""
     extra_body = arguments.pop("extra_body")

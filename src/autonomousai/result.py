@@ -214,6 +214,8 @@ class AsyncResult(AnswerView):
         while not (chunks := self._chunks):
             if self._is_reading:
                 raise RuntimeError("this answer is being read by another task")
+            if answer.finish is not None and not batches.is_over:  # nothing follows it
+                await batches.aclose()
             if batches.is_over:
                 raise StopAsyncIteration
             self._is_reading = True

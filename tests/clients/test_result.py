@@ -92,6 +92,31 @@ async def test_a_part_that_came_with_the_end_is_an_error_too() -> None:
         await result.text()
 
 
+async def test_a_complete_answer_is_closed_without_another_read() -> None:
+    """Nothing follows its `FinishReason`; what its generator does at its end is done all the same."""
+    reads, closed = 0, False
+
+    async def batches() -> AsyncGenerator[Batch]:
+        nonlocal closed
+        try:
+            yield ["Hello"]
+            yield [FinishReason("stop", "done")]
+        finally:
+            closed = True
+
+    class Counted(GeneratedBatches):
+        async def __anext__(self) -> Batch:
+            nonlocal reads
+            reads += 1
+            return await super().__anext__()
+
+    result = AsyncResult(Counted(batches))
+
+    assert ["Hello", FinishReason("stop", "done")] == [chunk async for chunk in result]
+    assert (2, True) == (reads, closed)
+    assert [] == [chunk async for chunk in result]
+
+
 async def test_a_break_at_the_end_is_none() -> None:
     """Who stops at the finish reason has read all."""
     async with ScriptedServer(Script.stream("Hel", "lo")) as server, AutonomousAI(server.url) as provider:

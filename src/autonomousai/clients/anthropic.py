@@ -36,6 +36,7 @@ from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
+from .reconnecting import resumable
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .vendors import ANTHROPIC_VENDOR, key_for, refuse_vendor_name, takes_anthropics_key
@@ -132,6 +133,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = f"{self.base_url}/v1/messages"
         self._streams_url = f"{self.base_url}/v1/streams"
+        self._stream_headers = resumable(self._usual_headers, self._streams_url)
         self._patient = self._options.clocks.patient()
         self._launching = self._launch_template() if not proxy else None
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
@@ -146,11 +148,14 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
         original = _original(request)
         adaptations, passed = (self._adaptations, _NONE) if original is None else (self._own_adaptations, original.headers)
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
+        if not passed and (merged is self._options or merged.is_sent_as(self._options)):
+            headers = self._stream_headers if request.stream else self._usual_headers
+        else:
+            headers = self._headers(merged, self._taken(name, passed))
+            headers = resumable(headers, self._streams_url) if request.stream else headers
         exchange = PreparedRequest(
             url=self._answer_url,
-            headers=self._usual_headers
-            if not passed and (merged is self._options or merged.is_sent_as(self._options))
-            else self._headers(merged, self._taken(name, passed)),
+            headers=headers,
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and (adapted is body or is_streamed(adapted)),
@@ -182,7 +187,7 @@ class Anthropic(AsyncGeneratorProvider, PassedModelMixin):
     def _launch_template(self) -> LaunchTemplate:
         clocks = self._options.clocks
         return LaunchTemplate.of(
-            ResponseStream, self._answer_url, self._usual_headers, clocks, ANTHROPIC_MESSAGES, self._streams_url
+            ResponseStream, self._answer_url, self._stream_headers, clocks, ANTHROPIC_MESSAGES, self._streams_url
         )
 
     def _headers(self, options: ClientOptions, passed: Mapping[str, str] = _NONE) -> dict[str, str]:

@@ -28,6 +28,7 @@ from ..wires.messages import check_messages
 from .health import is_up
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prepared_request import PreparedRequest
+from .reconnecting import resumable
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 
@@ -141,6 +142,8 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
             retries=(DEFAULT_RETRIES if base_url else 0) if retries is None else retries,
         )
         self._usual_headers = self._headers(self._options)
+        self._streams_url = f"{self.base_url}/v1/streams"
+        self._stream_headers = resumable(self._usual_headers, self._streams_url)
         self._is_named = bool(base_url)
         self._pool = HttpPool(trust_env=trust_env, tls=ssl_context)
 
@@ -224,18 +227,21 @@ class AutonomousAI(AsyncGeneratorProvider, ProviderModelMixin):
         messages = check_messages(request.messages)
         if request.origin is not None:
             messages = without_sealed(messages)
+        if merged is self._options or merged.is_sent_as(self._options):
+            headers = self._stream_headers if request.stream else self._usual_headers
+        else:
+            headers = self._headers(merged)
+            headers = resumable(headers, self._streams_url) if request.stream else headers
         exchange = PreparedRequest(
             url=self.api_endpoints[name],
-            headers=self._usual_headers
-            if merged is self._options or merged.is_sent_as(self._options)
-            else self._headers(merged),
+            headers=headers,
             body=write_request(name, messages, stream=request.stream, fields=request.fields),
             clocks=clocks_of(options, self._options.clocks),
             stream=request.stream,
             wire=wire_for(request.fields) if request.fields else AUTONOMOUSAI,
             proxy=merged.proxy,
             retries=merged.retries,
-            streams_url=f"{self.base_url}/v1/streams",
+            streams_url=self._streams_url,
             deadline=options.deadline,
             others=options.others,
         )

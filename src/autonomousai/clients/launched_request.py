@@ -19,7 +19,6 @@ from ..timeouts import Clocks
 from ..wires.base import Wire
 from .adaptations import Adaptations
 from .prepared_request import PreparedRequest
-from .reconnecting import RESUMABLE
 
 if TYPE_CHECKING:
     from ..http.connection import ClientConnection
@@ -32,13 +31,12 @@ _NOTHING: Final = Report()
 
 
 class LaunchTemplate(msgspec.Struct, frozen=True):
-    """What all requests have that a client sends at once. ``headers``: those of a further try; ``first_headers``: those that it
-    is sent with; ``patient``: its clocks where no other upstream can be asked. ``reader``: makes the stream of its answer."""
+    """What all requests have that a client sends at once. ``patient``: its clocks where no other upstream can be asked.
+    ``reader``: makes the stream of its answer."""
 
     reader: Reader
     url: str
     headers: Mapping[str, str]
-    first_headers: Mapping[str, str]
     clocks: Clocks
     patient: Clocks
     wire: Wire
@@ -49,8 +47,7 @@ class LaunchTemplate(msgspec.Struct, frozen=True):
         cls, reader: Reader, url: str, headers: Mapping[str, str], clocks: Clocks, wire: Wire, streams_url: str | None
     ) -> LaunchTemplate:
         """Return the template of requests of *wire* to *url*; *streams_url*: where a stream that broke can be resumed."""
-        first_headers = {**headers, RESUMABLE: "1"} if streams_url else headers
-        return cls(reader, url, headers, first_headers, clocks, clocks.patient(), wire, streams_url)
+        return cls(reader, url, headers, clocks, clocks.patient(), wire, streams_url)
 
 
 class RemoteRequest(msgspec.Struct, eq=False):
@@ -110,7 +107,7 @@ def send_now(
     """Send the request of a stream with this *body*, for *model*. None where that needs waiting, and nothing is sent.
     *deadline* and *others*: as in `CallOptions`; *on_news*: see `AsyncGeneratorProvider.launch`."""
     clocks = template.clocks if others else template.patient
-    connection = pool.try_post(template.url, template.first_headers, body, clocks, deadline, on_news)
+    connection = pool.try_post(template.url, template.headers, body, clocks, deadline, on_news)
     if connection is None:
         return None
     return RemoteRequest(template, pool, connection, body, clocks, deadline, others, model, adaptations)

@@ -38,6 +38,7 @@ from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried
 from .prepared_request import PreparedRequest
+from .reconnecting import resumable
 from .remote import ResponseStream
 from .retries import DEFAULT_RETRIES
 from .translated_forms import TranslatedAdaptations
@@ -168,6 +169,7 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         self._usual_headers = self._headers(self._options)
         self._answer_url = below(self.base_url, path)
         self._streams_url = None if "?" in self.base_url else f"{self.base_url}/streams"
+        self._stream_headers = resumable(self._usual_headers, self._streams_url)
         self._patient = self._options.clocks.patient()
         self._launching = self._launch_template() if api == "chat" and not proxy else None
         self._pool = HttpPool(uds=uds, trust_env=trust_env, direct=True, tls=ssl_context)
@@ -216,11 +218,14 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         else:
             body = wire.encode_request(request, name)
         adapted = adaptations.applied(name, body) if adaptations.wanted else body
+        if merged is self._options or merged.is_sent_as(self._options):
+            headers = self._stream_headers if request.stream else self._usual_headers
+        else:
+            headers = self._headers(merged)
+            headers = resumable(headers, self._streams_url) if request.stream else headers
         exchange = PreparedRequest(
             url=url,
-            headers=self._usual_headers
-            if merged is self._options or merged.is_sent_as(self._options)
-            else self._headers(merged),
+            headers=headers,
             body=adapted,
             clocks=self._patient if options.last and options.timeout is None else clocks_of(options, self._options.clocks),
             stream=request.stream and ((adapted is body and not is_raw) or is_streamed(adapted)),
@@ -264,7 +269,7 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
 
     def _launch_template(self) -> LaunchTemplate:
         clocks = self._options.clocks
-        return LaunchTemplate.of(ResponseStream, self._answer_url, self._usual_headers, clocks, OPENAI_CHAT, self._streams_url)
+        return LaunchTemplate.of(ResponseStream, self._answer_url, self._stream_headers, clocks, OPENAI_CHAT, self._streams_url)
 
     def _raw_url(self, wire: Wire) -> str:
         """Return where *wire* is spoken: at a bare root under /v1, as llama.cpp has other paths of the same names there."""

@@ -42,6 +42,11 @@ _ID: Final = late_pattern(r"[A-Za-z0-9_-]{1,128}")
 _FIRST_ID: Final = late_pattern(rb"(?:^|[\r\n])id: ?([0-9]{1,18})[\r\n]")
 
 
+def resumable(headers: Mapping[str, str], streams_url: str | None) -> Mapping[str, str]:
+    """Return the *headers* that ask for a stream as one that can be resumed, where *streams_url* says where."""
+    return {**headers, RESUMABLE: "1"} if streams_url else headers
+
+
 class ResumeTarget(Protocol):
     """What of a request is needed to come back for its answer."""
 
@@ -116,7 +121,8 @@ class ResumableStream:
                 self._deadline, loop.time() + (_LOOKED_FOR_BESIDE_OTHERS_S if self._target.others else _LOOKED_FOR_S)
             )
         headers = dict(self._target.headers)
-        headers.pop("Content-Type", None)
+        for name in ("Content-Type", RESUMABLE):  # of the request that began the stream
+            headers.pop(name, None)
         if last_event_id:
             headers["Last-Event-ID"] = last_event_id
         while True:

@@ -23,7 +23,7 @@ from . import retries
 from .error_details import explain
 from .one_document import check_text, decode_document, read_document
 from .prepared_request import PreparedRequest, adapted, secrets_sent
-from .reconnecting import RESUMABLE, STREAM_ID, ResumableStream
+from .reconnecting import STREAM_ID, ResumableStream
 from .refusals import answer_without_room, empty_body, refuse, too_large, web_page
 from .watched_stream import GRACE_S, WatchedStream
 
@@ -111,17 +111,18 @@ class ResponseStream(WatchedStream):
             while True:
                 try:
                     sent, self._sent = self._sent, None
-                    if sent is None or (response := await self._pool.answered(sent, request.url)) is None:
+                    if sent is not None and await sent.is_answered(request.url, alone=False, reused=True):
+                        response: Response = sent
+                    else:
                         response = await self._pool.post(
                             request.url,
-                            headers={**request.headers, RESUMABLE: "1"}
-                            if request.stream and request.streams_url
-                            else request.headers,
+                            headers=request.headers,
                             body=request.body,
                             clocks=request.clocks,
                             streaming=request.stream,
                             deadline=deadline,
                             proxy=request.proxy,
+                            fresh=sent is not None,
                         )
                     self._response = response
                     if (batch := self._short(response)) is None:
@@ -131,15 +132,12 @@ class ResponseStream(WatchedStream):
                         self._is_whole = self._begun = True
                         self._response = self._asker = None
                         return batch
-                    if (other := adapted(request, error)) is not None:
+                    if (other := adapted(request, error)) is not None and loop.time() < deadline:
                         request = self._request = other
-                        delay: float | None = 0.0
+                        delay = 0.0
                     else:
                         failures += 1
-                        delay = retries.retry_delay(error, failures, request.retries)
-                    if delay is None or loop.time() + delay >= deadline:
-                        explain(error, self._pool, request.url, request.proxy, failures=failures, retries=request.retries)
-                        raise
+                        delay = self._pause_after(error, failures, deadline - loop.time())
                 else:
                     self._begun = True
                     self._asker = None
@@ -150,6 +148,16 @@ class ResponseStream(WatchedStream):
         except BaseException as error:
             await self._leave(error)
             raise
+
+    def _pause_after(self, error: HTTPError, failures: int, remaining: float) -> float:
+        """Return the seconds before another try, after so many *failures*. Raises *error* where there is none in the
+        *remaining* seconds."""
+        request = self._request
+        pause = retries.retry_delay(error, failures, request.retries)
+        if pause is None or pause >= remaining:
+            explain(error, self._pool, request.url, request.proxy, failures=failures, retries=request.retries)
+            raise error
+        return pause
 
     def _short(self, response: Response) -> Batch | None:
         """Return a whole answer that has come with its head already; None where it is anything else."""

@@ -9,7 +9,7 @@ import asyncio
 import select
 from contextvars import ContextVar
 from functools import partial
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 from aiohttp.client_proto import ResponseHandler
@@ -111,28 +111,27 @@ class ConnectionAttempt:
 ATTEMPT: ContextVar[ConnectionAttempt | None] = ContextVar("attempt", default=None)
 
 
-class _HeadAndBody:
+class _HeadAndBody(NamedTuple):
     """Stands for a connection's transport until the next write, which is a request's head: with it, the body is sent. aiohttp
     would make a task for that, and before Python 3.12 write both a turn of the loop later."""
 
-    def __init__(self, protocol: _Protocol, transport: asyncio.Transport, body: bytes) -> None:
-        self._protocol = protocol
-        self._transport = transport
-        self._body = body
+    protocol: _Protocol
+    transport: asyncio.Transport
+    body: bytes
 
     def is_closing(self) -> bool:
-        return self._transport.is_closing()
+        return self.transport.is_closing()
 
     def write(self, head: bytes) -> None:
-        self._protocol.transport = transport = self._transport
-        if len(self._body) <= ONE_PIECE:
-            transport.write(head + self._body)
+        self.protocol.transport = self.transport
+        if len(self.body) <= ONE_PIECE:
+            self.transport.write(head + self.body)
         else:
-            transport.write(head)
-            transport.write(self._body)
+            self.transport.write(head)
+            self.transport.write(self.body)
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+        return getattr(self.transport, name)
 
 
 class _Protocol(ResponseHandler):

@@ -18,12 +18,13 @@ import httptools
 
 from ..errors import HTTPError
 from ..timeouts import Clocks
-from .failures import cut
+from .failures import closed_before_answer, cut, not_http, request_failed
 from .fairness import FairDispatcher
 from .request_head import ONE_PIECE, Origin
 from .response_clocks import TimedResponse
 from .strict_heads import MAX_HEAD
 from .sweep import Sweep
+from .urls import without_credentials
 
 #: Bytes that a reader may be behind before the server is made to wait.
 _HELD: Final = 256 * 1024
@@ -174,6 +175,22 @@ class ClientConnection(TimedResponse):
             await self._news()
         if not self.status and self._error is not None:
             raise self._error
+
+    async def is_answered(self, url: str, *, alone: bool, reused: bool) -> bool:
+        """Wait for the response's head, and unless *alone* for the first of its body. False: the connection was used before,
+        and is stale, so that the request is to be sent over a new one. Raises `HTTPError`, which names *url*."""
+        try:
+            await self.head(alone=alone)
+        except (OSError, httptools.HttpParserError) as error:
+            if isinstance(error, HTTPError):
+                raise  # a timeout passed
+            if reused and self.is_unheard and isinstance(error, ConnectionError):
+                return False
+            raise _translate(error, without_credentials(url)) from error
+        except BaseException:
+            self.abort()
+            raise
+        return True
 
     def peek(self) -> bytes:
         """See `Response.peek`."""
@@ -482,6 +499,15 @@ class ClientConnection(TimedResponse):
             self._take = None
             self._wake()
         self._transport.abort()
+
+
+def _translate(error: Exception, where: str) -> HTTPError:
+    """What went wrong before the response's head came."""
+    if isinstance(error, ConnectionError):
+        return closed_before_answer(where)
+    if isinstance(error, httptools.HttpParserError):
+        return not_http(where, str(error))
+    return request_failed(where, error)
 
 
 class _KnownHeadCallbacks:

@@ -13,14 +13,12 @@ from collections.abc import Callable, Mapping
 from functools import cache
 from typing import Any
 
-import httptools
-
 from ..errors import HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .connection import ClientConnection
 from .descriptors import is_short, no_descriptors
-from .failures import closed_before_answer, host_not_found, not_connected, not_http, request_failed, tls_failed
+from .failures import host_not_found, not_connected, tls_failed
 from .fairness import FairDispatcher
 from .proxies import Proxy
 from .request_head import Origin, RequestHead, make_head
@@ -73,14 +71,15 @@ class HttptoolsTransport:
         """See `Transport.send`; *proxy* is one of SOCKS, or None. A connection that is stale is replaced here."""
         head = self._head(method, url, headers)
         origin = head.origin if proxy is None else head.origin._replace(via=proxy)
-        connection = None if fresh else self._take(self._idle_at(origin))
+        idle = self._idle_at(origin)
+        connection = None if fresh else self._take(idle)
         reused = connection is not None
         if connection is None:
             connection = await self._connect(origin, clocks, deadline, url)
         start = head.start + b"\r\n" if body is None else b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
         now = self._loop.time()
         connection.send(start, body or b"", head.closes, clocks, streaming, deadline, now)
-        if await self.is_answered(connection, url, alone=method != "POST", reused=reused):
+        if await connection.is_answered(url, alone=method != "POST", reused=reused):
             return connection
         return await self.send(
             method,
@@ -100,12 +99,13 @@ class HttptoolsTransport:
         headers: Mapping[str, str],
         body: bytes,
         clocks: Clocks,
+        streaming: bool,
         deadline: float,
         now: float,
-        on_news: Callable[[], None],
+        on_news: Callable[[], None] | None = None,
     ) -> ClientConnection | None:
-        """POST the request of a stream over a connection that is open already, and return that; None where there is none. What
-        comes is for *on_news*, see `ClientConnection.send`, or else for who waits for `is_answered`."""
+        """POST a request over a connection that is open already, and return that; None where there is none. What comes is for
+        *on_news*, see `ClientConnection.send`, or else for who waits for `is_answered`."""
         known = self._last_head
         if known is None or known[0] is not url or known[1] is not headers:
             head = self._head("POST", url, headers)
@@ -113,24 +113,8 @@ class HttptoolsTransport:
         head = known[2]
         if (connection := self._take(known[3])) is not None:
             start = b"%bContent-Length: %d\r\n\r\n" % (head.start, len(body))
-            connection.send(start, body, head.closes, clocks, True, deadline, now, on_news)
+            connection.send(start, body, head.closes, clocks, streaming, deadline, now, on_news)
         return connection
-
-    async def is_answered(self, connection: ClientConnection, url: str, *, alone: bool, reused: bool) -> bool:
-        """Wait for the response's head, and unless *alone* for the first of its body. False: the connection was used before,
-        and is stale, so that the request is to be sent over a new one."""
-        try:
-            await connection.head(alone=alone)
-        except (OSError, httptools.HttpParserError) as error:
-            if isinstance(error, HTTPError):
-                raise  # a timeout passed
-            if reused and connection.is_unheard and isinstance(error, ConnectionError):
-                return False
-            raise _translate(error, without_credentials(url)) from error
-        except BaseException:
-            connection.abort()
-            raise
-        return True
 
     def _head(self, method: str, url: str, headers: Mapping[str, str]) -> RequestHead:
         """The request's head: made once, as long as neither the address nor a header changes."""
@@ -165,7 +149,7 @@ class HttptoolsTransport:
         if self._idle_count >= _IDLE_CONNECTIONS or self._closing is not None:
             connection.abort()
             return
-        self._idle_at(connection.origin)[connection] = None
+        self._idle[connection.origin][connection] = None  # where it was looked for, before it was made
         self._idle_count += 1
         connection.rest(_IDLE_S)
 
@@ -243,12 +227,3 @@ def _translate_connecting(error: OSError, where: str) -> HTTPError:
     if isinstance(error, ssl.SSLError):
         return tls_failed(where, error)
     return not_connected(where, reason)
-
-
-def _translate(error: Exception, where: str) -> HTTPError:
-    """What went wrong before the response's head came."""
-    if isinstance(error, ConnectionError):
-        return closed_before_answer(where)
-    if isinstance(error, httptools.HttpParserError):
-        return not_http(where, str(error))
-    return request_failed(where, error)

@@ -7,7 +7,7 @@ import asyncio
 import weakref
 from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from math import inf
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from .._version import __version__
@@ -58,6 +58,10 @@ class _LoopTransports:
             return self._ours()
         return self._aiohttp()
 
+    def made(self, *, direct: bool) -> Transport | None:
+        """Return the transport for a request without a proxy, where it is there already."""
+        return self._direct if direct else self._plain
+
     def _aiohttp(self) -> Transport:
         """The transport that knows HTTP's proxies."""
         if self._plain is None:
@@ -89,6 +93,18 @@ class _LoopTransports:
             for transport in (self._plain, self._direct):
                 if transport is not None and in_loop:
                     await transport.aclose()
+
+
+class _Known(NamedTuple):
+    """How requests to a URL go that no proxy is in the way of. ``until``: the loop's time up to which that stands; ``direct``:
+    the transport, where it is our own."""
+
+    loop: weakref.ref[asyncio.AbstractEventLoop]
+    url: str
+    until: float
+    home: _LoopTransports
+    transport: Transport
+    direct: HttptoolsTransport | None
 
 
 def bring_transport() -> None:
@@ -125,12 +141,11 @@ class HttpPool:
         self._prefers_direct = direct
         self._environment: dict[str, tuple[float, Proxy | None]] = {}
         self._homes: dict[weakref.ref[asyncio.AbstractEventLoop], _LoopTransports] = {}
-        #: What `try_post` found, and the loop's time up to which it stands: the loop, the URL, the time, what the loop has.
-        self._before: tuple[weakref.ref[asyncio.AbstractEventLoop], str, float, _LoopTransports] | None = None
+        self._last: _Known | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, here or in another process, has connections of its own."""
-        return {**vars(self), "_homes": {}, "_environment": {}, "_before": None}
+        return {**vars(self), "_homes": {}, "_environment": {}, "_last": None}
 
     def post(
         self,
@@ -142,34 +157,38 @@ class HttpPool:
         streaming: bool,
         deadline: float | None = None,
         proxy: Proxy | None = None,
+        fresh: bool = False,
     ) -> Coroutine[Any, Any, Response]:
         """POST *body* and return the response once its head is there.
 
         ``streaming``: the first-token timeout runs from when the connection stands; without it connect and total bound the
-        wait. ``deadline``: the loop's time when the total timeout passes, where it began to run before this request.
-        A request to which nothing came over a connection that had been used before is sent once more, over a new one.
+        wait. ``deadline``: the loop's time when the total timeout passes, where it began to run before this request. ``fresh``:
+        over a new connection; otherwise a request to which nothing came over one that had been used before is sent once more.
         Raises `HTTPError` and its kin.
         """
-        loop = asyncio.get_running_loop()
-        now = loop.time()
-        if (
-            self._prefers_direct
-            and proxy is None
-            and self._proxy is None
-            and (transport := self._direct(loop, url, now)) is not None
-        ):
-            return transport.send(
-                "POST",
-                url,
-                headers=headers,
-                body=body,
-                clocks=clocks,
-                streaming=streaming,
-                deadline=now + clocks.total if deadline is None else deadline,
-                proxy=None,
-                fresh=False,
-            )
-        return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy)
+        if self._prefers_direct and proxy is None and not fresh:
+            if deadline is None:
+                deadline = asyncio.get_running_loop().time() + clocks.total
+            sent = self.try_post(url, headers, body, clocks, deadline, streaming=streaming)
+            if sent is not None:
+                return self._answered(sent, url, headers, body, clocks, streaming=streaming, deadline=deadline)
+        return self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, proxy=proxy, fresh=fresh)
+
+    async def _answered(
+        self,
+        sent: ClientConnection,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        clocks: Clocks,
+        *,
+        streaming: bool,
+        deadline: float,
+    ) -> Response:
+        """Return the response to what was *sent* over an open connection; over a new one where that was stale."""
+        if await sent.is_answered(url, alone=False, reused=True):
+            return sent
+        return await self._send("POST", url, headers, body, clocks, streaming=streaming, deadline=deadline, fresh=True)
 
     def get(
         self,
@@ -196,15 +215,6 @@ class HttpPool:
         """Send a request of any method, whose answer may be a stream; see `post`."""
         return self._send(method, url, headers, body, clocks, streaming=True, deadline=None, proxy=None)
 
-    def _direct(self, loop: asyncio.AbstractEventLoop, url: str, now: float) -> HttptoolsTransport | None:
-        """Return our own transport where it is there already, and no proxy is in the way to *url*."""
-        home = self._homes.get(weakref.ref(loop))
-        if home is None or home.closed or home.direct is None or not self._prefers_direct:
-            return None
-        if self._trust_env and self._environment_proxy(url, now) is not None:
-            return None
-        return home.direct
-
     def try_post(
         self,
         url: str,
@@ -212,32 +222,38 @@ class HttpPool:
         body: bytes,
         clocks: Clocks,
         deadline: float,
-        on_news: Callable[[], None],
+        on_news: Callable[[], None] | None = None,
+        *,
+        streaming: bool = True,
     ) -> ClientConnection | None:
-        """Send the request of a stream as `post` does, where that needs no waiting; see `HttptoolsTransport.try_send`. None
-        elsewhere, and nothing is sent."""
+        """Send a request as `post` does, where that needs no waiting; see `HttptoolsTransport.try_send`. None elsewhere, and
+        nothing is sent. Where the connection turns out to be stale, it is to be sent again, over a fresh one."""
         loop = asyncio.get_running_loop()
         now = loop.time()
-        before = self._before
-        if before is not None and before[0]() is loop and before[1] is url and now < before[2] and not before[3].closed:
-            transport = before[3].direct
-        else:
-            transport = None if self._proxy is not None else self._direct(loop, url, now)
-            self._before = None
-            if transport is not None:
-                read_at = self._environment[url[: url.find("/", 8)]][0] if self._trust_env else inf
-                reference = weakref.ref(loop)
-                self._before = reference, url, read_at + _ENVIRONMENT_S, self._homes[reference]
-        if transport is None:
+        known = self._known(url, loop, now)
+        if known is None or known.direct is None:
             return None
-        return transport.try_send(url, headers, body, clocks, deadline, now, on_news)
+        return known.direct.try_send(url, headers, body, clocks, streaming, deadline, now, on_news)
 
-    async def answered(self, connection: ClientConnection, url: str) -> Response | None:
-        """Wait for the response to what was sent by `try_post`, as `post` does. None where the connection was stale: then the
-        request is to be sent again."""
-        home = self._homes[weakref.ref(asyncio.get_running_loop())]
-        assert home.direct is not None
-        return connection if await home.direct.is_answered(connection, url, alone=False, reused=True) else None
+    def _known(self, url: str, loop: asyncio.AbstractEventLoop, now: float) -> _Known | None:
+        """Return how requests to *url* go, where no proxy is in the way and the transport is there already. What was found last
+        is remembered."""
+        last = self._last
+        if last is not None and last.url is url and last.loop() is loop and now < last.until and not last.home.closed:
+            return last
+        self._last = None
+        reference = weakref.ref(loop)
+        home = self._homes.get(reference)
+        if home is None or home.closed or self._proxy is not None:
+            return None
+        until = inf
+        if self._trust_env:
+            if self._environment_proxy(url, now) is not None:
+                return None
+            until = self._environment[_origin(url)][0] + _ENVIRONMENT_S
+        if (transport := home.made(direct=self._prefers_direct)) is not None:
+            self._last = _Known(reference, url, until, home, transport, home.direct if self._prefers_direct else None)
+        return self._last
 
     async def _send(
         self,
@@ -249,18 +265,21 @@ class HttpPool:
         *,
         streaming: bool,
         deadline: float | None,
-        proxy: Proxy | None,
+        proxy: Proxy | None = None,
+        fresh: bool = False,
     ) -> Response:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        proxy = proxy or self._proxy or (self._environment_proxy(url, now) if self._trust_env else None)
-        home = self._homes.get(weakref.ref(loop))
-        if home is None or home.closed:
-            home = await self._settle(loop)
-        transport = home.transport(proxy, direct=self._prefers_direct)
+        if proxy is None and (known := self._known(url, loop, now)) is not None:
+            transport = known.transport
+        else:
+            proxy = proxy or self._proxy or (self._environment_proxy(url, now) if self._trust_env else None)
+            home = self._homes.get(weakref.ref(loop))
+            if home is None or home.closed:
+                home = await self._settle(loop)
+            transport = home.transport(proxy, direct=self._prefers_direct)
         if deadline is None:
             deadline = now + clocks.total
-        fresh = False
         while True:
             try:
                 return await transport.send(
@@ -287,7 +306,7 @@ class HttpPool:
 
     def _environment_proxy(self, url: str, now: float) -> Proxy | None:
         """The proxy that the environment names, which is read anew after a second: reading it costs as much as a request."""
-        origin = url[: url.find("/", 8)]
+        origin = _origin(url)
         read_at, proxy = self._environment.get(origin, (now - 2 * _ENVIRONMENT_S, None))
         if not 0 <= now - read_at < _ENVIRONMENT_S:
             proxy = environment_proxy(url)
@@ -307,3 +326,8 @@ class HttpPool:
         home = self._homes.pop(weakref.ref(asyncio.get_running_loop()), None)
         if home is not None:
             await home.lifetime.aclose()
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port of *url*, as they are written."""
+    return url[: url.find("/", 8)]
