@@ -8,9 +8,11 @@ from typing import Final, NamedTuple
 
 from autonomousai.wires.anthropic_messages.request import MESSAGES_REQUEST
 from autonomousai.wires.fields import FieldUse, RequestField
+from autonomousai.wires.google_gemini.request import GENERATE_REQUEST, GENERATION_APPROXIMATED, GENERATION_BECOMES
 from autonomousai.wires.openai_chat.request import CHAT
 from autonomousai.wires.openai_responses.request import RESPONSES
 from autonomousai.wires.openai_responses.upstream_request import FIELDS
+from autonomousai.wires.shapes import ANYTHING
 
 HEAD: Final = """\
 # What a translation carries
@@ -26,7 +28,7 @@ of its request:
 
 An upstream of the caller's own API gets the request as it came, whatever stands in it, known here or not. What becomes of
 messages, blocks and items, and of answers, stands where each API is: [Messages](../messages.md),
-[Responses](../responses.md), [Messages as an upstream](../guides/anthropic.md),
+[Responses](../responses.md), [the Gemini API](../guides/from-gemini.md), [Messages as an upstream](../guides/anthropic.md),
 [Responses as an upstream](../guides/responses.md#as-an-upstream). Of the fields of Responses, `previous_response_id`, `store`,
 `background` and `metadata` are this server's own to honour. Text completions, embeddings and rankings are asked of upstreams at
 the same path alone, [field by field](fields.md).
@@ -41,6 +43,18 @@ CARRIED, APPROXIMATED, DROPPED, REFUSED = "carried", "approximated", "dropped", 
 FATES: Final = (CARRIED, APPROXIMATED, DROPPED, REFUSED)
 
 _SHOWN: Final = {CARRIED: "**carried**", APPROXIMATED: "*approximated*", DROPPED: "left out", REFUSED: "**refused**"}
+
+
+#: The fields of the Gemini API, with each member of `generationConfig` for itself.
+GEMINI_ROWS: Final = {
+    **{name: row for name, row in GENERATE_REQUEST.rows.items() if name != "generationConfig"},
+    **{
+        f"generationConfig.{name}": RequestField(
+            f"generationConfig.{name}", ANYTHING, "", becomes=becomes, approximated=name in GENERATION_APPROXIMATED
+        )
+        for name, becomes in GENERATION_BECOMES.items()
+    },
+}
 
 
 class Fate(NamedTuple):
@@ -103,6 +117,7 @@ def translation_page() -> str:
         ("Callers of chat completions", CHAT.rows, CHAT_UPSTREAM, lambda row, upstream: chat_fate(row.name, upstream)),
         ("Callers of Messages", MESSAGES_REQUEST.rows, MESSAGES_UPSTREAM, fate_of),
         ("Callers of Responses", RESPONSES.rows, RESPONSES_UPSTREAM, fate_of),
+        ("Callers of the Gemini API", GEMINI_ROWS, "", fate_of),
     ):
         others = [upstream for upstream in UPSTREAMS if upstream != own]
         lines = [f"| field | {' | '.join(others)} |", "|---|" + "---|" * len(others)]

@@ -124,7 +124,7 @@ async def test_a_server_imports_what_its_config_needs(env: dict[str, str], tmp_p
     modules = await serving(env, tmp_path)
 
     assert set() == modules & NOT_SERVED
-    assert len(own(modules)) <= 330
+    assert len(own(modules)) <= 350
     assert len(modules) <= 650
 
 

@@ -1,4 +1,4 @@
-"""The page of translations is true: each field of Messages and of Responses is tried at upstreams of other wires."""
+"""The page of translations is true: each field of Messages, Responses and Gemini is tried at upstreams of other wires."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import pytest
 from autonomousai.errors import StatusError
 from autonomousai.request import ChatRequest
 from autonomousai.wires.anthropic_messages.request import MESSAGES_REQUEST
+from autonomousai.wires.google_gemini.request import GENERATE_REQUEST
 from autonomousai.wires.openai_chat.request import CHAT
 from autonomousai.wires.openai_responses.request import RESPONSES
-from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, GOOGLE_GEMINI, OPENAI_CHAT, OPENAI_RESPONSES
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "docs"))
 
@@ -70,7 +71,50 @@ ITEMS: dict[str, tuple[Any, Json]] = {
     "response_format": ({"type": "json_schema", "json_schema": {"name": "a", "schema": SCHEMA}}, {}),
 }
 
+CONTENTS: dict[str, tuple[Any, Json]] = {
+    "contents": ([{"parts": [{"text": "Other"}]}], {}),
+    "systemInstruction": ({"parts": [{"text": "Be brief."}]}, {}),
+    "tools": ([{"functionDeclarations": [{"name": "f"}]}], {}),
+    "toolConfig": (
+        {"functionCallingConfig": {"mode": "ANY"}},
+        {"tools": [{"functionDeclarations": [{"name": "f"}]}]},
+    ),
+    **{
+        f"generationConfig.{name}": sample
+        for name, sample in (
+            *dict.fromkeys(("temperature", "topP", "presencePenalty", "frequencyPenalty"), (0.5, {})).items(),
+            *dict.fromkeys(("topK", "maxOutputTokens", "seed", "logprobs", "candidateCount"), (7, {})).items(),
+            ("stopSequences", (["x"], {})),
+            ("responseLogprobs", (True, {})),
+            ("responseMimeType", ("text/plain", {"generationConfig": {"responseSchema": SCHEMA}})),
+            ("responseSchema", (SCHEMA, {})),
+            ("responseJsonSchema", (SCHEMA, {})),
+            ("responseModalities", (["IMAGE"], {})),
+            ("thinkingConfig", ({"thinkingBudget": 9}, {})),
+        )
+    },
+}
+
+
+def document_of(name: str, value: Any, beside: Json) -> Json:
+    """What stands *beside*, with a field, or with a member of one."""
+    field, _, member = name.partition(".")
+    return {**beside, field: {**beside.get(field, {}), member: value} if member else value}
+
+
+#: The wire of each table, and a usual request of it.
+USUAL: dict[str, tuple[Any, Json]] = {
+    MESSAGES_REQUEST.name: (ANTHROPIC_MESSAGES, {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9}),
+    RESPONSES.name: (OPENAI_RESPONSES, {"input": "Hi"}),
+    GENERATE_REQUEST.name: (GOOGLE_GEMINI, {"contents": [{"parts": [{"text": "Hi"}]}]}),
+}
+
 CASES = [
+    *(
+        (GENERATE_REQUEST, name, CONTENTS.get(name, ANYTHING))
+        for name in translation_page.GEMINI_ROWS
+        if name != "cachedContent"
+    ),
     *((MESSAGES_REQUEST, name, MESSAGES.get(name, ANYTHING)) for name in MESSAGES_REQUEST.rows),
     *((RESPONSES, name, ITEMS.get(name, ANYTHING)) for name in RESPONSES.rows if name not in ("prompt", "conversation")),
 ]
@@ -83,10 +127,7 @@ UPSTREAMS = {
 
 def written(table: Any, upstream: str, document: Json) -> Any:
     """The body that the upstream gets, or the error that the caller does."""
-    wire = ANTHROPIC_MESSAGES if table is MESSAGES_REQUEST else OPENAI_RESPONSES
-    usual: Json = (
-        {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 9} if table is MESSAGES_REQUEST else {"input": "Hi"}
-    )
+    wire, usual = USUAL[table.name]
     body = json.dumps({"model": "m", **usual, **document}).encode()
     try:
         request: ChatRequest = wire.decode_request(body, wire.paths[0])
@@ -105,9 +146,10 @@ def test_a_field_has_the_fate_that_is_told(table: Any, name: str, sample: tuple[
     ):
         return
     value, beside = sample
-    fate = translation_page.fate_of(table.rows[name], upstream)
+    rows = translation_page.GEMINI_ROWS if table is GENERATE_REQUEST else table.rows
+    fate = translation_page.fate_of(rows[name], upstream)
 
-    without, got = written(table, upstream, beside), written(table, upstream, {**beside, name: value})
+    without, got = written(table, upstream, beside), written(table, upstream, document_of(name, value, beside))
 
     if fate.what == translation_page.REFUSED:
         assert 400 == got
@@ -121,8 +163,13 @@ def test_every_field_has_a_row() -> None:
     """On the page, under its caller's wire."""
     page = translation_page.translation_page()
 
-    for table, title in ((CHAT, "chat completions"), (MESSAGES_REQUEST, "Messages"), (RESPONSES, "Responses")):
+    for rows, title in (
+        (CHAT.rows, "chat completions"),
+        (MESSAGES_REQUEST.rows, "Messages"),
+        (RESPONSES.rows, "Responses"),
+        (translation_page.GEMINI_ROWS, "the Gemini API"),
+    ):
         section = page.partition(f"## Callers of {title}\n")[2].partition("\n## ")[0]
-        assert [name for name in table.rows if name not in ("model", "stream")] == [
+        assert [name for name in rows if name not in ("model", "stream")] == [
             line.split("`")[1] for line in section.split("\n") if line.startswith("| `")
         ]

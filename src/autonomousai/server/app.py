@@ -26,8 +26,9 @@ from ..streams.stores import open_state
 from ..telemetry.access_log import AccessLog
 from ..telemetry.metrics import Metrics, Sample
 from ..telemetry.tracer import Tracer
+from ..wires.base import MODEL_IN_PATH
 from ..wires.redaction import HiddenSecrets
-from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers
+from ..wires.registry import COUNTED, OPENAI_CHAT, OPENAI_RESPONSES, SERVED, key_headers, key_queries
 from .auth import WATCHED_PATHS, AccessControl
 from .bodies import BodyReader
 from .cold import cold_app, routes_elsewhere
@@ -134,7 +135,7 @@ class App(RequestRouter):
             ledger=self.ledger,
             metrics=self._metrics,
         )
-        self._guard = AccessControl(config.server, key_headers(), self._keys.ring)
+        self._guard = AccessControl(config.server, key_headers(), self._keys.ring, key_queries())
 
     def _open_cache(self, config: Config) -> AnswerCache | None:
         """Return the cache that *config* asks for, None where it asks for none."""
@@ -214,7 +215,7 @@ class App(RequestRouter):
         """Return all routes that are no *hot* endpoint, in the order in which the description lists them."""
         provider, admission = self.provider, self._keys.admission
         return [
-            *routes_elsewhere(hot),
+            *routes_elsewhere((*hot, *(path for path in (*SERVED, *COUNTED) if MODEL_IN_PATH in path))),
             *model_routes(provider, V1, admission, self._look_again),
             *model_routes(provider, "", admission, self._look_again),
             *wire_routes(provider, admission, self._look_again),
@@ -367,10 +368,11 @@ class App(RequestRouter):
 
 
 def _hot_endpoints(context: EndpointContext) -> dict[str, Endpoint | CountEndpoint]:
-    """Return the endpoint of each path, with and without its ``/v1``: many a client's base URL lacks it."""
+    """Return the endpoint of each path, with and without its ``/v1``: many a client's base URL lacks it. Paths that name a
+    model have none: see `route_names.meant_path`."""
     hot: dict[str, Endpoint | CountEndpoint] = {
         path: (KeepingEndpoint if wire is OPENAI_RESPONSES else Endpoint)(context, wire) for path, wire in SERVED.items()
     }
-    hot |= {path.removeprefix(V1): hot[path] for path in SERVED if path.startswith(V1)}
     hot |= {path: CountEndpoint(context, wire) for path, wire in COUNTED.items()}
-    return hot | {path.removeprefix(V1): hot[path] for path in COUNTED}
+    hot = {path: endpoint for path, endpoint in hot.items() if MODEL_IN_PATH not in path}
+    return hot | {path.removeprefix(V1): endpoint for path, endpoint in hot.items() if path.startswith(V1)}

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import Final
+from urllib.parse import parse_qs
 
 from ..errors import StatusError
 from ..http.server.exchange import Exchange
@@ -55,9 +56,16 @@ _HOST = re.compile(rb"(?P<name>\[[0-9a-f:.]+\]|[^\[\]:/@\s]+)(?::[0-9]{1,5})?", 
 
 class AccessControl:
     """The checks on one request's head, before anything of its body is read. ``key_headers``: those that may carry a key where
-    there is no ``authorization``. ``ring``: the keys that have names."""
+    there is no ``authorization``. ``ring``: the keys that have names. ``key_queries``: members of the query that may carry a
+    key where no header does; none is logged."""
 
-    def __init__(self, config: ServerConfig, key_headers: Iterable[str] = (), ring: KeyRing | None = None) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        key_headers: Iterable[str] = (),
+        ring: KeyRing | None = None,
+        key_queries: Iterable[str] = (),
+    ) -> None:
         self.draining = False
         #: The monotonic time when the drain is over.
         self.drained_by = 0.0
@@ -66,6 +74,7 @@ class AccessControl:
         self._ring = KeyRing({}) if ring is None else ring
         self._ring.asks = self._ring.asks or bool(self._keys or self._admins)
         self._key_headers = [name.encode() for name in key_headers]
+        self._key_queries = [name.encode() for name in key_queries]
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
         self._known: set[bytes] = set()
@@ -105,7 +114,7 @@ class AccessControl:
         if exchange.caller is not None:
             owner: bytes = exchange.caller.owner
             return owner
-        return digest_of(_key(exchange.head, self._key_headers)) if self._ring.asks else b""
+        return digest_of(self._key(exchange)) if self._ring.asks else b""
 
     def _check_host(self, value: bytes) -> None:
         """A page of the web whose name was made to point at this machine (DNS rebinding) still bears its own name here."""
@@ -141,7 +150,7 @@ class AccessControl:
         if record is not None and exchange.path != METRICS_PATH:
             exchange.key, exchange.caller = record.name, record
             return
-        digest = digest_of(_key(exchange.head, self._key_headers))
+        digest = digest_of(self._key(exchange))
         if (record := self._ring.find(digest)) is not None:
             if exchange.path == METRICS_PATH:
                 raise _forbidden("the metrics show all keys: send a key of server.api_keys or server.admin_keys")
@@ -150,6 +159,14 @@ class AccessControl:
                 self._ring.remember(header, digest, record)
         elif not _is_among(digest, self._keys) and not (exchange.path == METRICS_PATH and _is_among(digest, self._admins)):
             raise _unknown("API key")
+
+    def _key(self, exchange: Exchange) -> bytes:
+        """Return the key of a request; b"" where it has none."""
+        key = _key(exchange.head, self._key_headers)
+        if key or not exchange.query:
+            return key
+        query = parse_qs(exchange.query)
+        return next((query[name][0] for name in self._key_queries if name in query), b"")
 
     def _check_admin(self, key: bytes) -> None:
         if not self._admins:

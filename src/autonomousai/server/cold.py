@@ -37,8 +37,15 @@ def wire_of_request(exchange: Exchange) -> Wire:
 #: What Ollama's clients ask of its store of models.
 _OLLAMA: Final = "models are managed by the server's operator, with `autonomousai models` and its config"
 
+#: Where Google's clients keep files.
+_FILES: Final = "files are not kept here; send them with the request, in inlineData"
+
 #: Paths of the vendor's that are not served, by how they begin, and what to do instead.
 _ELSEWHERE: Final = {
+    "/v1beta/models/": "of what may be asked of a model, there are generateContent, streamGenerateContent, countTokens, "
+    "embedContent and batchEmbedContents",
+    "/v1beta/cachedContents": "conversations are not kept here; send the complete conversation",
+    **dict.fromkeys(("/v1beta/files", "/upload/v1beta/files"), _FILES),
     **dict.fromkeys([f"/api/{name}" for name in ("push", "create", "copy", "delete", "blobs")], _OLLAMA),
     "/responses/compact": "conversations are not compacted here; ask the model for a summary, and continue with that",
     "/conversations": "conversations are not kept here; send previous_response_id, or all items of the conversation",
@@ -62,7 +69,7 @@ def _wrong_method(method: str, allowed: str) -> StatusError:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     """What Starlette's router says, in the shape of the path's wire."""
     assert isinstance(error, HTTPException)
-    instead = next((says for end, says in _ELSEWHERE.items() if request.url.path.removeprefix(V1).startswith(end)), None)
+    instead = None if request.method == "OPTIONS" else _instead_of(request.scope["path"])
     if error.status_code == 405 and instead is None:
         # The router names the methods of the first route of that path alone.
         here = [
@@ -90,6 +97,12 @@ async def _on_http_exception(request: Request, error: Exception) -> Response:
             code="unsupported_endpoint" if instead else "not_found",
         ),
     )
+
+
+def _instead_of(path: str) -> str | None:
+    """Return what to do in place of asking for *path*; None where nothing is known of it."""
+    paths = (path, path.removeprefix(V1))
+    return next((says for start, says in _ELSEWHERE.items() if any(each.startswith(start) for each in paths)), None)
 
 
 async def _on_provider_error(request: Request, error: Exception) -> Response:

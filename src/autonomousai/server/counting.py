@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from ..http.server.exchange import Exchange
 from ..request import ChatRequest
 from ..wires.base import Wire
@@ -11,10 +13,11 @@ from .endpoint import PlacedRequest, check_model, in_place, wanted_of, with_head
 
 
 class CountEndpoint:
-    """``POST`` of a request of *wire*, to be counted."""
+    """``POST`` of a request of *wire*, to be counted. *model*: the one that the path names, where it names one."""
 
-    def __init__(self, context: EndpointContext, wire: Wire) -> None:
+    def __init__(self, context: EndpointContext, wire: Wire, model: str = "") -> None:
         self._context = context
+        self._model = model
         self.wire = wire
         self.id_header = None if wire.id_header is None else wire.id_header.encode()
 
@@ -35,6 +38,8 @@ class CountEndpoint:
     async def _count(self, exchange: Exchange, body: bytes) -> int:
         context = self._context
         request = self.wire.decode_request(body, exchange.path)
+        if self._model and not request.model:
+            request = msgspec.structs.replace(request, model=self._model)
         check_model(request)
         if request.origin is not None:
             request = with_headers(request, request.origin, self.wire, exchange)

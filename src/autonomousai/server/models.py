@@ -16,7 +16,7 @@ from ..http.server.asgi import OUTER
 from ..models import MODEL_ALIASES, shown_weights
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
-from ..wires.raw import COMPLETIONS_WIRE
+from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE
 from ..wires.registry import models_paths, models_wire
 from .admission import Admission
 
@@ -43,14 +43,10 @@ def model_routes(
 
     async def one(request: Request) -> Response:
         await look_again()
-        wanted = request.path_params["id"]
-        models = _models(provider, request, admission)
-        for name, aliases in models.items():
-            if wanted == name or wanted in aliases:
-                if (wire := _wire_of(request)) is not None:
-                    return Response(wire.encode_model(_listed(provider, name, aliases, created)), media_type="application/json")
-                return _json(_entry(provider, name, aliases, created))
-        raise ModelNotFoundError(wanted, models)
+        name, aliases = _wanted(_models(provider, request, admission), request)
+        if (wire := _wire_of(request)) is not None:
+            return Response(wire.encode_model(_listed(provider, name, aliases, created)), media_type="application/json")
+        return _json(_entry(provider, name, aliases, created))
 
     path = prefix + "/models"
     return [
@@ -62,10 +58,15 @@ def model_routes(
 def wire_routes(
     provider: AsyncGeneratorProvider, admission: Admission, look_again: Callable[[], Awaitable[None]]
 ) -> list[Route]:
-    """Return the lists of models of the wires that have their own; see `model_routes`."""
+    """Return the lists of models of the wires that have their own, and each model below them; see `model_routes`."""
     created = int(time.time())
-    listings = {path: _listing_of(wire, provider, admission, look_again, created) for path, wire in models_paths().items()}
-    return [Route(path, listing, methods=["GET"]) for path, listing in listings.items()]
+    routes = []
+    for path, wire in models_paths().items():
+        routes.append(Route(path, _listing_of(wire, provider, admission, look_again, created), methods=["GET"]))
+        if wire.model_schema:
+            one = _model_of(wire, provider, admission, look_again, created)
+            routes.append(Route(path + "/{id:path}", one, methods=["GET"]))
+    return routes
 
 
 def _wire_of(request: Request) -> Wire | None:
@@ -104,7 +105,8 @@ def _stand_in(name: str, weights: str | None) -> dict[str, str]:
 
 def _listed(provider: AsyncGeneratorProvider, name: str, aliases: list[str], created: int = 0) -> ListedModel:
     able = provider.capabilities_of(name)
-    return ListedModel(name, aliases, able.vision, able.context, created, provider.details_of(name))
+    embeds = able.embeddings or EMBEDDINGS_WIRE in able.wires
+    return ListedModel(name, aliases, able.vision, able.context, created, provider.details_of(name), embeds)
 
 
 def _named(models: Mapping[str, list[str]]) -> list[tuple[str, str]]:
@@ -136,6 +138,30 @@ def _listing_of(
 def listed_models(provider: AsyncGeneratorProvider, request: Request, admission: Admission, created: int) -> list[ListedModel]:
     """Return the models that the caller of *request* may use."""
     return _all_listed(provider, _models(provider, request, admission), created)
+
+
+def _model_of(
+    wire: Wire,
+    provider: AsyncGeneratorProvider,
+    admission: Admission,
+    look_again: Callable[[], Awaitable[None]],
+    created: int,
+) -> Callable[[Request], Awaitable[Response]]:
+    async def one(request: Request) -> Response:
+        await look_again()
+        name, aliases = _wanted(_models(provider, request, admission), request)
+        return Response(wire.encode_model(_listed(provider, name, aliases, created)), media_type="application/json")
+
+    return one
+
+
+def _wanted(models: Mapping[str, list[str]], request: Request) -> tuple[str, list[str]]:
+    """Return the model that the path names, and its aliases. Raises `ModelNotFoundError`."""
+    wanted = request.path_params["id"]
+    for name, aliases in models.items():
+        if wanted == name or wanted in aliases:
+            return name, aliases
+    raise ModelNotFoundError(wanted, models)
 
 
 def _models(provider: AsyncGeneratorProvider, request: Request, admission: Admission) -> Mapping[str, list[str]]:

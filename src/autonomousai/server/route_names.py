@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from ..wires.registry import COUNTED, SERVED, models_paths
+from ..wires.base import MODEL_IN_PATH
+from ..wires.registry import COUNTED, GOOGLE_GEMINI, SERVED, models_paths
 from .auth import ADMIN_PATH, PAGE_PATH, PROBE_PATHS, RESPONSES_PATH, STREAMS_PATH
 
 #: The route of streams, whichever is meant: an id is a secret.
@@ -57,13 +58,25 @@ def without_needless_slashes(path: str) -> str:
 
 #: What stands before paths like these at other servers, and stays in a base URL that is changed from one to the other; or a
 #: /v1 twice, where a client adds it itself.
-_BEFORE: Final = re.compile(r"/(?:v1|api|openai|anthropic)(?=/)")
+_BEFORE: Final = re.compile(r"/(?:v1beta|v1|api|openai|anthropic|gemini|google)(?=/)")
 
 #: Paths of Azure OpenAI, which name the model.
 _DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?=/)")
 
+#: Paths of the Gemini API, which name the model and what is asked of it, in all its versions, and those of Vertex AI.
+_GEMINI: Final = re.compile(
+    r"(?:/v1|/api|/gemini|/google)*?(?:/v1(?:alpha|beta)?[0-9]*)?(?:/projects/[^/]+/locations/[^/]+)?(?:/publishers/[^/]+)?"
+    r"/(?:models|tunedModels|endpoints)/(?:models/)?(.+)(:[a-zA-Z]+)"
+)
+
+#: Where the models are listed in all its versions but the first, which it shares with OpenAI's.
+_GEMINI_MODELS: Final = re.compile(r"(?:/v1|/api|/gemini|/google)*?/v1(?:alpha|beta)[0-9]*/models(?=/|$)")
+
 #: Where others rank: Cohere, and llama.cpp's server.
 _RANKINGS: Final = dict.fromkeys(("/v2/rerank", "/v1/reranking", "/reranking"), "/v1/rerank")
+
+#: Paths that name a model, by what stands behind it.
+_NAMING: Final = {path.partition(MODEL_IN_PATH)[2]: path for path in (*SERVED, *COUNTED) if MODEL_IN_PATH in path}
 
 _PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models"})
 _UNDER: Final = (*RESPONSES_PATHS, "/v1/models/", "/models/")
@@ -75,6 +88,10 @@ def meant_path(path: str) -> tuple[str, str]:
     if (named := _DEPLOYMENT.match(path)) is not None:
         rest = V1 + path[named.end() :]
         return (rest, named[1]) if rest in SERVED else (path, "")
+    if (named := _GEMINI.fullmatch(path)) is not None and (asked := _NAMING.get(named[2])) is not None:
+        return asked, named[1]
+    if (listed := _GEMINI_MODELS.match(path)) is not None:
+        return (GOOGLE_GEMINI.models_path or "") + path[listed.end() :], ""
     if (ranking := _RANKINGS.get(path.removeprefix("/api"))) is not None:
         return ranking, ""
     rest = path

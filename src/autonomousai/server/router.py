@@ -152,8 +152,14 @@ class RequestRouter(ABC):
         """Give a request that has the path of no endpoint the one that it means, and return the endpoint that it has there."""
         path = exchange.path
         path, model = meant_path(without_needless_slashes(path) if path.endswith("/") or "//" in path else path)
+        if model and exchange.method != "POST":
+            return None
         exchange.path = path
-        return Endpoint(self._context, SERVED[path], model) if model else self._hot.get(path)
+        if not model:
+            return self._hot.get(path)
+        if path in COUNTED:
+            return CountEndpoint(self._context, COUNTED[path], model)
+        return Endpoint(self._context, SERVED[path].in_form(exchange.query), model)
 
     def _note(self, exchange: Exchange, hot: bool = True) -> None:
         """Count and log a request that is over. *hot*: whether it was at an endpoint."""

@@ -33,7 +33,7 @@ _COMMENT: Final = encode_comment("keep-alive")
 
 #: Of the head of every stream; and of one that is no server-sent events.
 STREAM_LINES: Final = b"content-type: text/event-stream; charset=utf-8\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
-_OTHER_LINES: Final = b"content-type: application/x-ndjson\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
+_OTHER_LINES: Final = b"content-type: %b\r\ncache-control: no-cache\r\nx-accel-buffering: no\r\n"
 
 
 class Signer(Protocol):
@@ -195,9 +195,9 @@ class SSEResponse:
             headers = [(b"x-request-id", exchange.request_id.encode())]
             if self._id is not None:
                 headers.append((b"x-stream-id", self._id.encode()))
-            has_events = self._wire.has_events
-            exchange.start(200, headers, STREAM_LINES if has_events else _OTHER_LINES)
-            exchange.filler = _COMMENT if has_events else self._wire.ping
+            wire = self._wire
+            exchange.start(200, headers, STREAM_LINES if wire.has_events else _OTHER_LINES % wire.stream_type)
+            exchange.filler = _COMMENT if wire.has_events and wire.has_comments else wire.ping
         return exchange.end(data) if last else exchange.write(data)
 
     # ---- silence
@@ -228,7 +228,7 @@ class SSEResponse:
             await self._exchange.drain()
 
     def _sign_of_life(self) -> bytes:
-        if not self._begun and self._wire.has_events:
+        if not self._begun and self._wire.has_events and self._wire.has_comments:
             self._told = self._reading()
             return _COMMENT if self._told is None else encode_comment("reading: {} of {} tokens".format(*self._told))
         repair = self.repair if self._reader is None else _repair_of(self._reader)

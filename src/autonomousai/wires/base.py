@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Final, Protocol
 
 import msgspec
 
@@ -18,6 +18,9 @@ from ..request import ChatRequest
 from .fields import FieldTable
 from .foreign_errors import read_error
 from .sse import encode_comment
+
+#: What stands in a path of `Wire.paths` for the name of a model.
+MODEL_IN_PATH: Final = "{model}"
 
 
 class StreamDecoder(Protocol):
@@ -98,7 +101,7 @@ class StreamEncoder(Protocol):
 class Operation(msgspec.Struct, frozen=True):
     """What the published description (OpenAPI 3.1) says of ``POST`` to one path. ``id``: unique among all; ``request``,
     ``answer``, ``event`` (of a streamed answer, ``""`` where none is streamed) and ``error``: the names of schemas;
-    ``example``: a request."""
+    ``example``: a request; ``query``: what the query may say, in words by name."""
 
     id: str
     summary: str
@@ -107,12 +110,13 @@ class Operation(msgspec.Struct, frozen=True):
     event: str
     example: Any
     error: str = "Error"
+    query: Mapping[str, str] = {}
 
 
 class ListedModel(msgspec.Struct, frozen=True):
     """A model as a list of models shows it: its name, its other names, and whether it sees images. ``context``: tokens of
     prompt and answer together, where that is known. ``created``: seconds since the epoch. ``details``: what is known of its
-    weights."""
+    weights. ``embeds``: whether it may make embeddings."""
 
     id: str
     aliases: list[str]
@@ -120,6 +124,7 @@ class ListedModel(msgspec.Struct, frozen=True):
     context: int | None = None
     created: int = 0
     details: Mapping[str, Any] = {}
+    embeds: bool = False
 
 
 class Wire(ABC):
@@ -127,21 +132,24 @@ class Wire(ABC):
 
     ``name``: its key in the registry. ``title``: its name for people, as in "over the OpenAI wire". ``root``: what a client's
     base URL has after the server's address. ``paths``: where a server speaks it, for POST requests; no two wires share one.
+    `MODEL_IN_PATH` in one stands for the model's name.
     ``fields``: the table of its requests, where it has one; ``further_fields``: those of paths that take other ones.
     ``streams``: whether its answers can be streamed; of one that has whole documents alone, see `openai_documents`.
-    ``has_events``: whether a stream is server-sent events, which can be resumed; of others each piece is a line of JSON.
+    ``has_events``: whether a stream is server-sent events, which can be resumed; of others each piece is a line of JSON, unless
+    ``stream_type`` says otherwise. ``has_comments``: whether readers of its events skip comments, as the standard wants.
     ``tells_durations``: whether an answer says how long it took.
     ``takes_any_type``: whether programs may send a request without saying that it is JSON.
 
     ``key_header``: a header that carries the bare API key, where the dialect's clients send one beside, or in place of,
-    ``Authorization: Bearer``. ``id_header``: a header of responses that carries the request's id beside ``x-request-id``.
+    ``Authorization: Bearer``; ``key_query``: a member of the query that carries one. ``id_header``: a header of responses that
+    carries the request's id beside ``x-request-id``.
     ``passed_headers``: headers of a request that an upstream of the same wire gets too, see `OriginalRequest`.
     ``keeps_order``: whether a document has its parts in the order in which they were said; in others all text is one.
     ``count_path``: where a server counts the tokens of its requests, by POST requests of the table ``count_fields``.
     ``further_paths``: where its clients ask for something else than an answer, and read errors in its shape.
-    ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``; without one
-    they do so at ``/v1/models``, in OpenAI's, or in the shapes ``models_schema`` and ``model_schema`` where they send the
-    header ``models_header``.
+    ``models_path``: where its clients list the models in a shape of its own, which is the schema ``models_schema``, and find
+    one below it, where there is a ``model_schema``; without one they do so at ``/v1/models``, in OpenAI's, or in the same
+    shapes where they send the header ``models_header``.
     """
 
     name: ClassVar[str]
@@ -153,7 +161,10 @@ class Wire(ABC):
     has_events: ClassVar[bool] = True
     tells_durations: ClassVar[bool] = False
     takes_any_type: ClassVar[bool] = False
+    has_comments: ClassVar[bool] = True
+    stream_type: ClassVar[bytes] = b"application/x-ndjson"
     key_header: ClassVar[str | None] = None
+    key_query: ClassVar[str | None] = None
     id_header: ClassVar[str | None] = None
     passed_headers: ClassVar[tuple[str, ...]] = ()
     keeps_order: ClassVar[bool] = False
@@ -179,6 +190,10 @@ class Wire(ABC):
         return next((name for name, value in names if value is self), None) or super().__reduce__()
 
     # ---- for the server
+
+    def in_form(self, query: bytes) -> Wire:
+        """Return the wire in the form that a request's *query* asks for: its streams may have several."""
+        return self
 
     @abstractmethod
     def decode_request(self, body: bytes, path: str) -> ChatRequest:

@@ -29,11 +29,19 @@ OPERATIONS: Final = {
 #: The wire of requests that are a conversation, unless that is kept by the upstream itself.
 RESPONSES_WIRE: Final = "openai_responses"
 
+#: The wire of requests that are a conversation, unless its beginning is kept by the upstream itself.
+GEMINI_WIRE: Final = "google_gemini"
+
 _ABILITIES: Final = {
     **OPERATIONS,
     RESPONSES_WIRE: "knows what the request refers to: a conversation, a prompt or items that such a server keeps",
+    GEMINI_WIRE: "knows the cached content that the request refers to",
 }
 _REMEDY: Final = "route the model to a server that does, as an upstream of the kind openai"
+_REMEDIES: Final = {
+    RESPONSES_WIRE: f'{_REMEDY} with api = "responses"',
+    GEMINI_WIRE: "send the complete conversation, or route the model to an upstream of the kind gemini",
+}
 
 
 def raw_request(wire: str, model: str, document: dict[str, Any], *, continuable: bool = False, **more: Any) -> ChatRequest:
@@ -62,9 +70,9 @@ def embedding_request(model: str, input: str | Sequence[Any], fields: Mapping[st
 
 def unsupported(model: str, wire: str) -> StatusError:
     """Return the error for a request over *wire* that no upstream of *model* can be asked."""
+    ability, remedy = _ABILITIES.get(wire, f"answers over the wire {wire}"), _REMEDIES.get(wire, _REMEDY)
     return StatusError(
-        f"no upstream of {model[:200]!r} {_ABILITIES.get(wire, f'answers over the wire {wire}')}; {_REMEDY}"
-        + (' with api = "responses"' if wire == RESPONSES_WIRE else ""),
+        f"no upstream of {model[:200]!r} {ability}; {remedy}",
         status=404,
         type="invalid_request_error",
         param="model",

@@ -8,6 +8,8 @@ from typing import Final
 from .anthropic_messages.wire import ANTHROPIC_MESSAGES
 from .autonomousai import AUTONOMOUSAI
 from .base import Wire
+from .google_gemini.embeddings import GOOGLE_GEMINI_EMBED
+from .google_gemini.wire import GOOGLE_GEMINI
 from .ollama.embeddings import OLLAMA_EMBED
 from .ollama.wire import OLLAMA
 from .openai_chat.wire import OPENAI_CHAT
@@ -20,6 +22,7 @@ __all__ = [
     "ANTHROPIC_MESSAGES",
     "AUTONOMOUSAI",
     "COUNTED",
+    "GOOGLE_GEMINI",
     "OLLAMA",
     "OPENAI_CHAT",
     "OPENAI_COMPLETIONS",
@@ -27,6 +30,7 @@ __all__ = [
     "SERVED",
     "WIRES",
     "key_headers",
+    "key_queries",
     "models_paths",
     "models_wire",
     "resumed_wires",
@@ -41,9 +45,11 @@ _WIRES: Final[tuple[Wire, ...]] = (
     OPENAI_COMPLETIONS,
     OPENAI_RESPONSES,
     OLLAMA,
+    GOOGLE_GEMINI,
     OPENAI_EMBEDDINGS,
     OPENAI_RERANK,
     OLLAMA_EMBED,
+    GOOGLE_GEMINI_EMBED,
 )
 
 #: By name.
@@ -80,6 +86,11 @@ def resumed_wires() -> dict[str, Wire]:
 def key_headers() -> list[str]:
     """Return the headers that may carry an API key beside ``authorization``."""
     return list(dict.fromkeys(wire.key_header for wire in WIRES.values() if wire.key_header))
+
+
+def key_queries() -> list[str]:
+    """Return the members of a query that may carry an API key, where no header does."""
+    return list(dict.fromkeys(wire.key_query for wire in WIRES.values() if wire.key_query))
 
 
 def models_wire(path: str, head: Mapping[bytes, bytes]) -> Wire | None:

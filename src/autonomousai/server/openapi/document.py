@@ -9,9 +9,9 @@ from collections.abc import Iterable
 from typing import Any, Final
 
 from ..._version import __version__
-from ...wires.base import Operation
+from ...wires.base import MODEL_IN_PATH, Operation
 from ...wires.message_schemas import message_schemas
-from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, models_paths, resumed_wires, streamed_wires
+from ...wires.registry import COUNTED, SERVED, WIRES, key_headers, key_queries, models_paths, resumed_wires, streamed_wires
 from ...wires.shapes import Schema
 from ..auth import PROBE_PATHS
 from .admin import SCHEMAS, SCHEME, TAG, admin_paths
@@ -153,8 +153,9 @@ def _schemas(*, vision: bool) -> dict[str, Schema]:
 
 
 def _key_schemes() -> dict[str, Schema]:
-    """Return the headers that a key may stand in."""
+    """Return the headers that a key may stand in, and the members of the query."""
     own = {f"key-in-{name}": {"type": "apiKey", "in": "header", "name": name} for name in key_headers()}
+    own |= {f"key-in-query-{name}": {"type": "apiKey", "in": "query", "name": name} for name in key_queries()}
     return {"key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer KEY`"}, **own}
 
 
@@ -162,7 +163,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     guarded = ("401", "403") if asks_key else ("403",)
     open_to_all: Schema = {"security": []} if asks_key else {}
     paths: dict[str, Any] = {
-        path: {"post": _chat(wire.operation(path), guarded, has_events=wire.has_events)}
+        path: {**_named_in(path), "post": _chat(wire.operation(path), guarded, has_events=wire.has_events)}
         for path, wire in (*SERVED.items(), *COUNTED.items())
     }
     for path, wire in models_paths().items():
@@ -171,6 +172,12 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
         content = json_of(wire.models_schema)
         listing = get_operation(f"The models, over {wire.title}", name, _CHAT, content, ("503", *guarded), error)
         paths[path] = {"get": listing}
+        if wire.model_schema:
+            name = f"getModelOver{wire.name.title().replace('_', '')}"
+            one = get_operation(
+                f"One model, over {wire.title}", name, _CHAT, json_of(wire.model_schema), ("404", "503", *guarded), error
+            )
+            paths[path + "/{id}"] = {"parameters": [in_path("id", "A model's name or alias.")], "get": one}
     listings = [wire for wire in WIRES.values() if wire.models_header is not None]
     lists = json_of("ModelList", *(wire.models_schema for wire in listings))
     one = json_of("Model", *(wire.model_schema for wire in listings))
@@ -208,6 +215,11 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     return paths
 
 
+def _named_in(path: str) -> Schema:
+    """Return the parameters that all requests to *path* have."""
+    return {"parameters": [in_path("model", "A model's name or alias.")]} if MODEL_IN_PATH in path else {}
+
+
 def _chat(operation: Operation, guarded: Iterable[str], *, has_events: bool) -> Schema:
     if operation.event:
         streamed = events_of([operation.event]) if has_events else lines_of([operation.event])
@@ -219,11 +231,13 @@ def _chat(operation: Operation, guarded: Iterable[str], *, has_events: bool) -> 
         )
     else:
         answer = answer_of("As asked.", json_of(operation.answer))
+    parameters = [in_query(name, says, {"type": "string"}) for name, says in operation.query.items()]
+    parameters += [_RESUMABLE] if operation.event and has_events else []
     return {
         "tags": [_CHAT],
         "operationId": operation.id,
         "summary": operation.summary,
-        **({"parameters": [_RESUMABLE]} if operation.event and has_events else {}),
+        **({"parameters": parameters} if parameters else {}),
         "requestBody": {
             "required": True,
             "content": {"application/json": {**json_of(operation.request)["application/json"], "example": operation.example}},
@@ -248,9 +262,8 @@ def _streams(guarded: Iterable[str]) -> Schema:
         "description": "The API to read the stream over, by default the one that it was begun over. Each has ids of its own.",
         "schema": {"type": "string", "enum": list(resumed_wires())},
     }
-    events = list(
-        dict.fromkeys(wire.operation(path).event for path, wire in SERVED.items() if wire.streams and wire.has_events)
-    )
+    streamed = (wire.operation(path).event for path, wire in SERVED.items() if wire.streams and wire.has_events)
+    events = list(dict.fromkeys(filter(None, streamed)))
     errors = errors_of((*_FOR_STREAMS, *guarded))
     errors["404"]["description"] = _NO_STREAM
     shapes = dict.fromkeys(wire.operation(path).error for path, wire in SERVED.items())
