@@ -52,6 +52,18 @@ async def test_texts_become_vectors(port: int) -> None:
     assert several["usage"]["prompt_tokens"] == 9
 
 
+async def test_vectors_are_cut_to_the_dimensions_that_are_wanted(port: int) -> None:
+    """And have the length one again; over Ollama's API too."""
+    _, whole = await post(port, EMBED, model="embedder", input="paris is in france")
+    _, short = await post(port, EMBED, model="embedder", input="paris is in france", dimensions=8)
+    _, other = await post(port, "/api/embed", model="embedder", input="paris is in france", dimensions=8)
+
+    begun = whole["data"][0]["embedding"][:8]
+    length = math.hypot(*begun)
+    assert [number / length for number in begun] == pytest.approx(short["data"][0]["embedding"], abs=1e-5)
+    assert short["data"][0]["embedding"] == pytest.approx(other["embeddings"][0], abs=1e-5)
+
+
 async def test_documents_are_ranked(port: int) -> None:
     """The best first, only so many, and with their texts where that is wanted."""
     documents = ["rome", {"text": "paris is in france"}, "is a"]
@@ -68,7 +80,8 @@ async def test_documents_are_ranked(port: int) -> None:
 
 REFUSED: list[tuple[str, dict[str, Any], int, str]] = [
     (EMBED, {"model": "embedder", "input": [1, 2]}, 400, "input"),
-    (EMBED, {"model": "embedder", "input": "paris", "dimensions": 8}, 400, "dimensions"),
+    (EMBED, {"model": "embedder", "input": "paris", "dimensions": WIDTH + 1}, 400, "dimensions"),
+    (EMBED, {"model": "embedder", "input": "paris", "encoding_format": "int8"}, 400, "encoding_format"),
     (EMBED, {"model": "embedder", "input": ["paris"] * 2049}, 400, "input"),
     (EMBED, {"model": "embedder", "input": "paris " * CONTEXT}, 400, "input"),
     (EMBED, {"model": "ranker", "input": "paris"}, 404, "model"),
@@ -88,6 +101,17 @@ async def test_what_the_weights_cannot_do_is_refused(
     after, _ = await post(port, EMBED, model="embedder", input="paris")
 
     assert (status, param, 200) == (got, answer["error"]["param"], after)
+
+
+async def test_a_file_that_names_no_way_embeds_by_the_mean(tmp_path: Path) -> None:
+    """As one for chats: llama.cpp refused each text."""
+    vectors = []
+    for pooling in ("none", "mean"):
+        path = write_bert(tmp_path / f"{pooling}.gguf", pooling=pooling)
+        async with LlamaCpp(str(path), task="embeddings", slots=1) as engine:
+            vectors += (await engine.embed("tiny", ["paris is"])).vectors
+
+    assert vectors[0] == pytest.approx(vectors[1], abs=1e-5)
 
 
 async def test_python_embeds(tmp_path: Path) -> None:

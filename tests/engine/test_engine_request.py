@@ -313,6 +313,17 @@ IDLE: list[dict[str, Any]] = [
     },
     {"mirostat": 0, "tfs_z": 1, "xtc_probability": 0.0, "dry_multiplier": 0, "grammar": "", "n_probs": 0},
     {"cache_prompt": True, "keep_alive": "5m", "id_slot": -1, "request_id": "r", "priority": 3},
+    {"ttl": 60, "timings_per_token": True, "return_tokens": True, "post_sampling_probs": False, "t_max_predict_ms": 0},
+    {"lora": [], "samplers": [], "speculative": {}, "provider": {}, "transforms": [], "raw": False, "suffix": ""},
+    {
+        "do_sample": True,
+        "early_stopping": False,
+        "cfg_scale": 1,
+        "guidance_scale": 1.0,
+        "negative_prompt": "",
+        "trim_stop": True,
+    },
+    {"ban_eos_token": False, "custom_token_bans": "", "grammar_string": "", "rep_pen": 1},
     {"stream_options": {"include_usage": True, "include_obfuscation": False, "continuous_usage_stats": False}},
 ]
 
@@ -377,6 +388,8 @@ REFUSED_FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"repetition_penalty": 0}, "repetition_penalty"),
     ({"ignore_eos": True}, "ignore_eos"),
     ({"min_tokens": 5}, "min_tokens"),
+    ({"do_sample": False}, "do_sample"),
+    ({"suffix": "a"}, "suffix"),
     ({"grammar": "root ::= 'a'"}, "grammar"),
     ({"top_k": 1.5}, "top_k"),
     ({"top_k": True}, "top_k"),

@@ -83,6 +83,8 @@ async def test_a_field_that_is_missing(port: int, path: str, sent: Any, says: st
         *("/v1/v1/chat/completions", "/api/v1/chat/completions", "/api/chat/completions", "/openai/v1/chat/completions"),
         *("/api/openai/v1//chat/completions", "/openai/v1/chat/completions?api-version=preview", "/v1/v1/v1/chat/completions"),
         "/openai/deployments/llama/chat/completions?api-version=2024-10-21",
+        "/v1/engines/llama/chat/completions",
+        "/engines/llama/chat/completions",
     ],
 )
 async def test_a_path_of_another_server_is_ours(port: int, path: str) -> None:

@@ -13,7 +13,7 @@ from .gguf import ALIGNMENT, F32, _text
 WIDTH, INNER, HEADS, CONTEXT = 32, 64, 2, 128
 #: "▁" begins a word.
 WORDS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "▁paris", "▁rome", "▁is", "▁in", "▁france", "▁what", "▁a", "▁.", "s")
-POOLING = {"mean": 1, "cls": 2, "last": 3, "rank": 4}
+POOLING = {"none": 0, "mean": 1, "cls": 2, "last": 3, "rank": 4}
 
 
 def _value(value: Any) -> bytes:

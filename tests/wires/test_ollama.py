@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 
+from autonomousai.capabilities import Capabilities
 from autonomousai.errors import InvalidMessagesError, StatusError, StreamError
 from autonomousai.events import Batch, FinishReason, LogProbs, Reasoning, Started, ToolCallDelta, Usage
 from autonomousai.wires.base import AnswerHead
 from autonomousai.wires.ollama.contexts import context_of
 from autonomousai.wires.ollama.embeddings import OLLAMA_EMBED
+from autonomousai.wires.ollama.models import show_model
 from autonomousai.wires.ollama.wire import OLLAMA
 
 HEAD = AnswerHead("chatcmpl-1", 1700000000, "m")
@@ -454,3 +457,26 @@ def test_of_no_text_there_are_no_vectors(path: str, answer: dict[str, Any], docu
     assert end is not None
     got = json.loads(OLLAMA_EMBED.encode_answer([end], AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo)))
     assert answer == {**got, **({"x_autonomousai": {"upstream": None}} if "x_autonomousai" in got else {})}
+
+
+@pytest.mark.parametrize(
+    ("able", "told"),
+    [
+        (Capabilities(), ["completion", "tools"]),
+        (Capabilities(tools=False, vision=True), ["completion", "vision"]),
+        (
+            Capabilities(embeddings=None, wires=("openai_completions", "openai_embeddings")),
+            ["completion", "tools", "embedding"],
+        ),
+        (Capabilities(embeddings=True, wires=("openai_embeddings",)), ["embedding"]),
+    ],
+    ids=str,
+)
+def test_a_model_says_what_it_can(able: Capabilities, told: list[str]) -> None:
+    """Clients offer no chats with one that makes embeddings alone. What its context is stands where they look for it."""
+    shown = show_model("m", msgspec.structs.replace(able, context=512), {}, 1700000000)
+
+    assert told == shown["capabilities"]
+    architecture = shown["model_info"]["general.architecture"]
+    assert (512, "m") == (shown["model_info"][f"{architecture}.context_length"], shown["model_info"]["general.basename"])
+    assert "512" in shown["parameters"].split()

@@ -86,6 +86,8 @@ def _serve(settings: EngineSettings) -> Any:
         _encode(params, settings)
     if settings.task == "rerank":
         params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_RANK
+    elif settings.task == "embeddings" and not _pools(settings):
+        params.pooling_type = xllamacpp.llama_pooling_type.LLAMA_POOLING_TYPE_MEAN
     if settings.projector:
         params.mmproj.path = settings.projector
         params.n_batch = params.n_ubatch = _SEEING_BATCH
@@ -106,6 +108,13 @@ def _encode(params: Any, settings: EngineSettings) -> None:
     params.embedding = True
     params.n_batch = params.n_ubatch = min(settings.context, longest)
     params.n_ctx = params.n_batch * settings.slots
+
+
+def _pools(settings: EngineSettings) -> bool:
+    """Return whether the file of the weights names a way of making one vector of those of all tokens: one for chats has none,
+    and llama.cpp refuses each text then."""
+    fields = read_head(Path(settings.weights)).fields
+    return bool(fields.get(f"{fields.get('general.architecture')}.pooling_type"))
 
 
 def _wait_until_loaded(path: str) -> None:

@@ -4,19 +4,25 @@ HTTP.
 
 from __future__ import annotations
 
+from math import hypot
 from typing import Any, Final
 
+from ..embeddings import as_vector
+from ..events import Batch, Extra
 from ..request import ChatRequest, OriginalRequest
 from ..wires.fields import UNSUPPORTED
 from ..wires.prompts import is_tokens
 from ..wires.raw import EMBEDDINGS_WIRE
-from ..wires.shapes import refusal
+from ..wires.shapes import refusal, shown
 
 #: Texts of one request: as many as OpenAI takes.
 MOST_TEXTS: Final = 2048
 
 #: They change nothing here: a vector's form is written by the wire, and no caller is billed.
 _IDLE: Final = frozenset({"encoding_format", "user"})
+
+#: The forms of a vector that the wire writes.
+_FORMS: Final = (None, "float", "base64")
 
 
 class Documents:
@@ -30,7 +36,11 @@ class Documents:
         assert request.origin is not None
         self.wire = request.origin.wire
         given = {**request.origin.document, **request.origin.changes}
+        self._dimensions: int | None = None
         if self.wire == EMBEDDINGS_WIRE:
+            self._dimensions = given.pop("dimensions", None)
+            if (form := given.get("encoding_format")) not in _FORMS:
+                raise refusal("encoding_format", f"must be float or base64, not {shown(form)}")
             self.param, self.texts, query = "input", _inputs(given.pop("input")), ""
             self._asked: dict[str, Any] = {"input": self.texts}
         else:
@@ -51,6 +61,25 @@ class Documents:
     def question(self) -> ChatRequest:
         """Return the request to the engine."""
         return ChatRequest("", [], origin=OriginalRequest(self.wire, self._asked))
+
+    def shortened(self, batch: Batch) -> Batch:
+        """Return *batch* with its vectors cut to the dimensions that are wanted, and of the length one again (OpenAI API
+        reference, "Create embeddings", ``dimensions``). Raises `StatusError` 400 where the weights make fewer."""
+        if self._dimensions is None:
+            return batch
+        return [self._cut(event, self._dimensions) if isinstance(event, Extra) else event for event in batch]
+
+    def _cut(self, answer: Extra, dimensions: int) -> Extra:
+        data = [{**entry, "embedding": _cut(as_vector(entry["embedding"]), dimensions)} for entry in answer.members["data"]]
+        return Extra({**answer.members, "data": data}, answer.covers, answer.wire)
+
+
+def _cut(vector: list[float], dimensions: int) -> list[float]:
+    if dimensions > len(vector):
+        raise refusal("dimensions", f"is {dimensions}, and the weights of this model make {len(vector)}; request at most those")
+    cut = vector[:dimensions]
+    length = hypot(*cut) or 1.0
+    return [number / length for number in cut]
 
 
 def _inputs(value: Any) -> list[str]:

@@ -273,7 +273,7 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             prompt = EnginePrompt(documents.param, prepare)
             async with aclosing(generate_answer(engine, slot, prompt, clocks, deadline)) as batches:
                 async for batch in batches:
-                    yield batch
+                    yield documents.shortened(batch)
 
     async def _complete(self, request: ChatRequest, clocks: Clocks, until: float | None) -> AsyncGenerator[Batch]:
         """The text that follows a raw prompt; see `completion`."""

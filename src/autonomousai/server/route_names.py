@@ -60,8 +60,8 @@ def without_needless_slashes(path: str) -> str:
 #: /v1 twice, where a client adds it itself.
 _BEFORE: Final = re.compile(r"/(?:v1beta|v1|api|openai|anthropic|gemini|google)(?=/)")
 
-#: Paths of Azure OpenAI, which name the model.
-_DEPLOYMENT: Final = re.compile(r"/openai/deployments/([^/]+)(?=/)")
+#: Paths of Azure OpenAI, and of OpenAI's first API, which name the model.
+_DEPLOYMENT: Final = re.compile(r"(?:/openai/deployments|(?:/v1)?/engines)/([^/]+)(?=/)")
 
 #: Paths of the Gemini API, which name the model and what is asked of it, in all its versions, and those of Vertex AI.
 _GEMINI: Final = re.compile(

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ...capabilities import Capabilities
 from ..base import ListedModel
-from ..raw import EMBEDDINGS_WIRE
+from ..raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE
 from ..shapes import Schema
 
 #: The version of the API that is spoken: clients look whether it is new enough for what they need.
@@ -149,11 +149,14 @@ def _tagged(name: str) -> str:
 def _capabilities(able: Capabilities) -> list[str]:
     """Return what a model can do, in Ollama's words. Where it is not known whether it calls tools, it is said to: clients offer
     none otherwise."""
+    embeds = able.embeddings or EMBEDDINGS_WIRE in able.wires
+    if able.embeddings and COMPLETIONS_WIRE not in able.wires:  # and nothing else: clients offer it no chats then
+        return ["embedding"]
     told = ["completion"]
     told += ["vision"] if able.vision else []
     told += ["tools"] if able.tools is not False else []
     told += ["thinking"] if able.reasoning else []
-    return told + (["embedding"] if able.embeddings or EMBEDDINGS_WIRE in able.wires else [])
+    return told + (["embedding"] if embeds else [])
 
 
 def _details(details: Mapping[str, Any]) -> dict[str, Any]:
