@@ -101,8 +101,7 @@ class LongWire:
         class Long(type(decoder)):  # type: ignore[misc]
             __slots__ = ()
 
-            def next_text(self, data: bytes) -> None:
-                return None
+            next_text = property(lambda self: lambda data: None, lambda self, read: None)
 
         return Long()
 

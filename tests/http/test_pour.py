@@ -51,7 +51,12 @@ class OneResponse:
         return self._connection
 
 
-async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, ResponseStream]:
+def framed(data: bytes) -> bytes:
+    """A chunk of a body (RFC 9112 section 7.1)."""
+    return b"%x\r\n%b\r\n" % (len(data), data)
+
+
+async def begin(limit: int = AT_ONCE, head: bytes = HEAD) -> tuple[ClientConnection, ResponseStream]:
     """A connection on which a response's head has come, and the stream that reads it."""
     loop = asyncio.get_running_loop()
     connection = ClientConnection(
@@ -60,7 +65,7 @@ async def begin(limit: int = AT_ONCE) -> tuple[ClientConnection, ResponseStream]
     connection.connection_made(Wire())
     now = loop.time()
     connection.send(b"", b"", ends=True, clocks=Clocks(), streaming=False, total_at=now + 600, now=now)
-    connection.data_received(HEAD)
+    connection.data_received(head)
     request = PreparedRequest(url="https://localhost/", headers={}, body=b"", clocks=Clocks(), stream=True, wire=OPENAI_CHAT)
     return connection, ResponseStream(OneResponse(connection), request)  # type: ignore[arg-type]
 
@@ -155,6 +160,24 @@ async def test_a_mistake_of_the_sink_is_the_readers() -> None:
     with pytest.raises(LookupError):
         await pouring
     await reader.aclose()
+
+
+async def test_what_is_broken_behind_a_piece_ends_the_answer() -> None:
+    """One read may bring a piece that could be handed on, and what breaks the body: the piece comes, and then the error."""
+    connection, reader = await begin(head=OK + b"Transfer-Encoding: chunked\r\n\r\n")
+    poured: list[Event] = []
+    connection.data_received(framed(WORDS[0]))
+    await anext(reader)
+    pouring = asyncio.create_task(reader.pipe_to(lambda batch: not poured.extend(batch)))
+    await asyncio.sleep(0)
+    connection.data_received(framed(WORDS[1]))
+    connection.data_received(framed(WORDS[3]) + b"no length\r\n")
+    await pouring
+    rest = await anext(reader)
+    with pytest.raises(HTTPError):
+        await anext(reader)
+
+    assert ([" two"], [" three"]) == (poured, rest)
 
 
 async def test_who_stops_waiting_gets_nothing_more() -> None:

@@ -103,6 +103,23 @@ def test_a_single_text_is_read_like_any(
     assert outcome(decoder(), reads, singly=True) == outcome(decoder(), reads, singly=False)
 
 
+def test_a_single_text_is_no_longer_than_an_event_may_be() -> None:
+    """However alike it is to those before: the bound is the same for events that are read singly."""
+    decoder, reads = ChatStreamDecoder(max_event=1000), [sse(ROLE), *(sse(text("a")) for _ in range(4))]
+    before = outcome(decoder, reads, singly=True)
+    room = 1000 - len(sse(text("")))
+    longest = sse(text("x" * room))
+    fitting = decoder.next_text(longest)
+    longer = sse(text("x" * (room + 2)))
+    refused = decoder.next_text(longer)
+    decoder.feed(longer)
+
+    assert ["a"] * 4 == before[0][1:]
+    assert ("x" * room, None) == (fitting, refused)
+    assert decoder.failure is not None
+    assert decoder.failure.code == "event_too_large"
+
+
 EVENTS: list[Event] = [
     Started("m"),
     Reasoning("b"),

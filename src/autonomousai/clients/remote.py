@@ -276,24 +276,29 @@ class ResponseStream(WatchedStream):
         return response.pipe_to(self._take)
 
     def _take(self, data: bytes) -> bool:
-        """Hand on what *data* brought; False where something of it is left for `anext`."""
-        decoder = self._decoder
-        text = decoder.next_text(data)
-        batch: Batch = decoder.feed(data) if text is None else [text]
+        """Hand on what *data* brought; False where something of it is left for `anext`. Most of an answer passes here."""
         self._uncounted += len(data)
         if self._uncounted > _STREAMED:
             self._measure()
-        if (text is None and (not batch or decoder.complete or decoder.ending)) or decoder.failure is not None:
-            self._fed = batch
-            return False
+        decoder = self._decoder
+        is_ping = False
+        batch: Batch
+        if decoder.failure is None and (text := decoder.next_text(data)) is not None:
+            batch = [text]
+        else:
+            batch = decoder.feed(data)
+            if not batch or decoder.complete or decoder.ending or decoder.failure is not None:
+                self._fed = batch
+                return False
+            is_ping = type(batch[-1]) is ForeignEvent
         if self._own is not None:
             self._own.add(batch)
-        if text is not None or type(batch[-1]) is not ForeignEvent:
+        if is_ping:
+            self._note_ping()
+        else:
             if self._resumable is not None:
                 self._resumable.has_heard = True
             self._response.progress()  # type: ignore[union-attr]  # it is there while it hands on
-        else:
-            self._note_ping()
         return self._sink(batch)
 
     def _measure(self) -> None:

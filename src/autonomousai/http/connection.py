@@ -339,13 +339,17 @@ class ClientConnection(TimedResponse):
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._sweep.add(self)
 
-    def data_received(self, data: bytes) -> None:  # noqa: PLR0912  each read of a stream passes here, and no other function
-        if not self._is_busy:
-            self.abort()  # no request was sent
-            return
-        self._silent += len(data)
-        if not self.status:
-            self._begin(data)
+    def data_received(self, data: bytes) -> None:
+        # An event that is handed on at once, as it came, passes no other function here.
+        take = self._take
+        if take is None or self.is_due or self._decoder is not None:
+            take = None
+            if not self._is_busy:
+                self.abort()  # no request was sent
+                return
+            self._silent += len(data)
+            if not self.status:
+                self._begin(data)
         broken: BaseException | None = None
         try:
             if self._oddity is None:
@@ -354,6 +358,29 @@ class ClientConnection(TimedResponse):
                 broken = self._parse_strictly()
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             broken = self._on_refused(error)
+        if self._is_complete and self._decoder is None:
+            self._finish()
+            return
+        parts, dispatcher = self.parts, self.dispatcher
+        if take is None or len(parts) != 1 or dispatcher.room <= 1 or broken is not None:
+            if take is not None:
+                self._silent += len(data)
+            self._note(broken)
+            return
+        dispatcher.room -= 1
+        self._silent = 0
+        try:
+            if take(parts.pop()):
+                if self._is_overdue:
+                    self._end_overdue()
+                return
+        except BaseException as error:  # it is the reader's
+            self._fault = error
+        self._take = None
+        self._wake()
+
+    def _note(self, broken: BaseException | None) -> None:
+        """Note what the parser has read: more of the head or of the body, the end, or that it is *broken*."""
         if self._decoder is not None and not self._unpack():
             return
         if self._is_complete:
@@ -361,25 +388,20 @@ class ClientConnection(TimedResponse):
         elif broken is not None:
             self._break(broken)
         elif self.parts:
-            if self._take is None or self.is_due:
-                self._hold()
-            else:
-                self._silent = 0
-                dispatcher = self.dispatcher
-                if dispatcher.room > 1:
-                    dispatcher.room -= 1
-                    self.deliver()
-                else:
-                    dispatcher.add(self)
+            self._held += self._silent
+            self._silent = 0
+            if self._take is not None and not self.is_due:
+                self.dispatcher.add(self)
+                return
+            if self._held > _HELD and not self._is_paused:  # it is kept until it is read or delivered
+                self._is_paused = True
+                self._transport.pause_reading()
+            if self._take is None:
+                self._wake()
         elif self._silent > MAX_HEAD:
             self._break(httptools.HttpParserError(f"more than {MAX_HEAD} bytes that belong to no body"))
-        else:
-            self._note_head()
-
-    def _note_head(self) -> None:
-        """Nothing of a body has come: wake who waits for one, if the head refuses it."""
-        if self.status >= _REFUSED:
-            self._wake()
+        elif self.status >= _REFUSED:
+            self._wake()  # who waits for a body, which the head refuses
 
     def _begin(self, data: bytes) -> None:
         """The response begins, or its head continues. One that begins with the head of the response before is read by a parser
@@ -398,29 +420,17 @@ class ClientConnection(TimedResponse):
         self._is_complete = True
         self._keeps = self._known_parser.should_keep_alive()
 
-    def _hold(self) -> None:
-        """Keep what has come of the body, until it is read or delivered."""
-        self._held += self._silent
-        self._silent = 0
-        if self._held > _HELD and not self._is_paused:
-            self._is_paused = True
-            self._transport.pause_reading()
-        if self._take is None:
-            self._wake()
-
     def deliver(self) -> None:
         """Hand on what has come of the body; called by the dispatcher."""
         take, parts = self._take, self.parts
         if take is None or not parts:
             return  # the response has ended, or was read meanwhile
-        # As a rule one piece came, and went at once.
-        data = self._taken() if len(parts) > 1 or self._held or self._decoder is not None else parts.pop()
         try:
-            if take(data):
+            if take(self._taken()):
                 if self._is_overdue:
                     self._end_overdue()
                 return
-        except BaseException as error:  # it is the reader's
+        except BaseException as error:  # as above
             self._fault = error
         self._take = None
         self._wake()

@@ -139,7 +139,7 @@ class EventStreamDecoder(ABC):
         template = self._template
         if template is None or not (self._is_continuing and self._sse.is_between) or self.complete or self.failure is not None:
             return None
-        return (template.text_of_event(data) or None) if len(data) <= self._max_event else None
+        return template.text_of_event(data) if len(data) <= self._max_event else None
 
     def end(self) -> Batch:
         """See `StreamDecoder.end`."""

@@ -32,11 +32,11 @@ _string = msgspec.json.Decoder(str).decode
 
 class TextTemplate:
     """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes. *lead*: what
-    stands before a chunk in its event, which ends with ``data: ``."""
+    stands before a chunk in its event, which ends with ``data: ``. *longest*: bytes of an event that is read."""
 
     __slots__ = ("_after", "_before", "_event", "_first", "_in_line", "_last", "_line", "_lines", "_quoted")
 
-    def __init__(self, before: bytes, after: bytes, lead: bytes = DATA) -> None:
+    def __init__(self, before: bytes, after: bytes, lead: bytes = DATA, longest: int | None = None) -> None:
         self._before = before
         self._after = after
         #: Where the string stands in a chunk, with its quotes. A chunk that is too short has no such place.
@@ -45,7 +45,7 @@ class TextTemplate:
         first, last = lead + before, after + b"\n\n"
         self._event = slice(len(first) - 1, 1 - len(last))
         self._first = slice(len(first)), first
-        self._last = slice(-len(last), None), last
+        self._last = slice(-len(last), longest), last  # what is longer does not end there, and so not as it must
         #: Which of an event's lines its data is, and how many it has.
         self._line = lead.count(b"\n")
         self._lines = self._line + 2
@@ -54,7 +54,14 @@ class TextTemplate:
 
     @classmethod
     def learn(
-        cls, chunk: bytes, text: str, read: Callable[[bytes], str | None], *, member: bytes = b"content", lead: bytes = DATA
+        cls,
+        chunk: bytes,
+        text: str,
+        read: Callable[[bytes], str | None],
+        *,
+        member: bytes = b"content",
+        lead: bytes = DATA,
+        longest: int | None = None,
     ) -> Self | None:
         """The template of *chunk*, whose text is *text* in a *member* of that name; None where its place cannot be proven.
 
@@ -71,7 +78,7 @@ class TextTemplate:
             after = chunk[len(before) + len(quoted) - 2 :]
             sentinel = _SENTINEL.encode()
             if sentinel not in chunk and read(before + sentinel + after) == _SENTINEL:
-                return cls(before, after, lead)
+                return cls(before, after, lead, longest)
         return None
 
     def text(self, chunk: bytes) -> str | None:
@@ -85,7 +92,7 @@ class TextTemplate:
 
     def text_of_event(self, data: bytes) -> str | None:
         """Return the text of the chunk that is the one line of the one event in *data*: as a string of JSON has no line end,
-        there is no other line. None unless all that is proven."""
+        there is no other line. None unless all that is proven, and where it is no text."""
         place, first = self._first
         if data[place] != first:
             return None
@@ -93,7 +100,7 @@ class TextTemplate:
         if data[place] != last:
             return None
         try:
-            return _string(data[self._event])
+            return _string(data[self._event]) or None
         except _UNREADABLE:
             return None
 

@@ -6,6 +6,7 @@ is in `encoder`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ...errors import StreamError
@@ -40,6 +41,8 @@ _WORTHWHILE = 8  # chunks in one read from which on it is worth while to learn a
 _ODD_ENDS = 4  # chunks at the end of a read that may be of another kind: finish reason, usage, [DONE]
 _MISSES = 8  # reads in a row that a template just learnt did not fit, after which none is learnt again
 
+_NONE = TextTemplate(b"\0", b"\0")  # reads nothing: what stands in place of the quotes is none
+
 
 class ChatStreamDecoder(ChunkInterpreter):
     """One streamed answer, bytes in and events out. `feed` never raises; split the bytes anywhere, the events are the same.
@@ -47,10 +50,12 @@ class ChatStreamDecoder(ChunkInterpreter):
     After ``failure`` or ``complete`` all input is ignored.
     """
 
-    __slots__ = ("_constant_values", "_max_event", "_misses", "_odd_reads", "_singles", "_sse", "_template")
+    __slots__ = ("_constant_values", "_max_event", "_misses", "_odd_reads", "_singles", "_sse", "_template", "next_text")
 
     def __init__(self, *, max_event: int = DEFAULT_MAX_EVENT) -> None:
         super().__init__()
+        #: See `StreamDecoder.next_text`: a template's own, where one is learnt and only what it reads may come next.
+        self.next_text: Callable[[bytes], str | None] = _NONE.text_of_event
         self._sse = SSEDecoder(max_event=max_event)
         self._max_event = max_event
         # Runs of chunks that differ in their text alone are not even decoded one by one.
@@ -75,6 +80,7 @@ class ChatStreamDecoder(ChunkInterpreter):
     def reopen(self) -> None:
         """The stream continues over another connection, with the event after the last whole one."""
         self._sse.reopen()
+        self.next_text = _NONE.text_of_event
         if self.progress:
             self.extension = None
 
@@ -84,33 +90,23 @@ class ChatStreamDecoder(ChunkInterpreter):
         if self.complete or self.failure is not None:
             return batch
         sse = self._sse
-        if len(data) > _LONG and (not (data := self._read_run(data, batch)) or self._is_over):
-            return batch
-        try:
-            events = sse.feed(data)
-        except StreamError as error:
-            self.failure = error
-            return batch
-        if len(events) < _FEW:
-            self._read(events, batch)
-        elif self._misses < _MISSES:
-            self._read_many(events, batch)
-        else:
-            self._read_texts(events, batch)
-        if not self.complete and self.failure is None:
-            self.failure = sse.failure
+        if len(data) <= _LONG or ((data := self._read_run(data, batch)) and not self._is_over):
+            try:
+                events = sse.feed(data)
+            except StreamError as error:
+                self.failure = error
+            else:
+                if len(events) < _FEW:
+                    self._read(events, batch)
+                elif self._misses < _MISSES:
+                    self._read_many(events, batch)
+                else:
+                    self._read_texts(events, batch)
+                if not self.complete and self.failure is None:
+                    self.failure = sse.failure
+        is_next = self._usual and sse.is_between and not self.complete and self.failure is None
+        self.next_text = (self._template if is_next and self._template is not None else _NONE).text_of_event
         return batch
-
-    def next_text(self, data: bytes) -> str | None:
-        """See `StreamDecoder.next_text`: as of one usual chunk after the other."""
-        template = self._template
-        if template is None or not (self._usual and self._sse.is_between) or self.complete or len(data) > self._max_event:
-            return None
-        text = template.text_of_event(data)
-        if not text:
-            return None
-        self._said = 2
-        return text
 
     def _read_run(self, data: bytes, batch: Batch) -> bytes:
         """Read what *data* begins with, if that is a run of events that differ in their text alone, and return the rest. Where
@@ -205,7 +201,9 @@ class ChatStreamDecoder(ChunkInterpreter):
         if self._singles == _SINGLES:
             self._singles = 0
             self._misses += 1  # where each chunk differs from the last one, learning is soon given up
-            self._template = TextTemplate.learn(data, text, self._sole_text) if self._misses < _MISSES else None
+            self._template = None
+            if self._misses < _MISSES:
+                self._template = TextTemplate.learn(data, text, self._sole_text, longest=self._max_event)
 
     def _sole_text(self, data: bytes) -> str | None:
         """Return the text of a chunk that holds nothing besides but what every chunk repeats; None for any other."""
@@ -299,7 +297,7 @@ class ChatStreamDecoder(ChunkInterpreter):
             self._read([chunk], batch)
             text = batch[-1] if len(batch) == before + 1 else None
             if type(text) is str:
-                self._template = TextTemplate.learn(chunk, text, self._sole_text)
+                self._template = TextTemplate.learn(chunk, text, self._sole_text, longest=self._max_event)
             if self._template is not None or self.complete or self.failure is not None:
                 return count
         return min(_FEW, len(chunks))
