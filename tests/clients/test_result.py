@@ -33,6 +33,7 @@ from autonomousai.events import Batch
 from autonomousai.request import CALL_OPTIONS
 from autonomousai.testing import Head, Pause, Script, ScriptedProvider, ScriptedServer, Send, answer
 from autonomousai.wires.openai_chat.request import CHAT
+from tests.support.raw import RawConnection, answering
 
 HELLO = [{"role": "user", "content": "Hello"}]
 CALL = {"tool_calls": [{"index": 0, "id": "call_1", "type": "function", "function": {"name": "add", "arguments": '{"a": 1}'}}]}
@@ -292,6 +293,33 @@ async def test_a_body_of_nothing_is_said(stream: bool, status: int, body: bytes)
         async with OpenAICompatible(server.url, retries=0) as provider:
             with pytest.raises(IncompleteStreamError, match=f"answered {status} with an empty body .* check base_url"):
                 await provider.chat("m", HELLO, stream=stream)
+
+
+DOCUMENT = json.dumps({"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}).encode()
+CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
+CHUNK = b"%x\r\n%b\r\n" % (len(DOCUMENT), DOCUMENT)
+
+FRAMED = {
+    "short of its length": b"Content-Length: %d\r\n\r\n%b" % (len(DOCUMENT) + 5, DOCUMENT),
+    "chunks without their end": CHUNKED + CHUNK,
+    "chunks with half of their end": CHUNKED + CHUNK + b"0\r\n",
+    "garbage behind the chunks": CHUNKED + CHUNK + b"xyz\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("framed", FRAMED.values(), ids=FRAMED)
+async def test_a_document_that_is_complete_counts_however_it_is_framed(framed: bytes) -> None:
+    """Its last bracket proves more than what its head says of its length; one that is cut has none."""
+
+    async def serve(connection: RawConnection) -> None:
+        await connection.send(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n" + framed)
+        connection.close()
+
+    async with answering(serve) as server, OpenAICompatible(server.url, retries=0) as provider:
+        assert "Hello" == await provider.chat("m", HELLO, stream=False)
+        framed = framed.replace(b'"}]}', b'"}] ')
+        with pytest.raises(IncompleteStreamError):
+            await provider.chat("m", HELLO, stream=False)
 
 
 ENCODED = {

@@ -336,7 +336,7 @@ async def test_a_body_that_is_packed_though_nobody_asked_is_unpacked(coding: byt
         (b"br", b"hi", NOT_HTTP),
         (b"gzip, gzip", GZIPPED, NOT_HTTP),
         (b"gzip\r\nContent-Encoding: gzip", GZIPPED, NOT_HTTP),
-        (b"gzip", b"this is not packed", Heard(200, b"", "incomplete")),
+        (b"gzip", b"\x1f, and this is not packed", Heard(200, b"", "incomplete")),
         (b"gzip", gzip.compress(b"\0" * (MAX_PIECE + 1), mtime=0), Heard(200, b"", "incomplete")),
     ],
     ids=["another coding", "twice in a line", "in two lines", "not packed at all", "a bomb"],

@@ -175,11 +175,20 @@ ANSWERS: dict[str, tuple[bytes, Heard]] = {
         OK + b"Content-Encoding: gzip\r\nContent-Length: 99\r\n\r\n" + PACKED,
         Heard(200, b"hello", "incomplete"),
     ),
-    "gzip that is none": (of(b"hello", b"Content-Encoding: gzip"), Heard(200, b"", "incomplete")),
+    "gzip that is none": (of(b"hello", b"Content-Encoding: gzip"), HELLO),
+    "gzip that only begins so": (of(b"\x1fhello", b"Content-Encoding: gzip"), Heard(200, b"", "incomplete")),
+    "gzip that is called deflate": (of(gzip.compress(b"hello", mtime=0), b"Content-Encoding: deflate"), HELLO),
     "deflate": (of(zlib.compress(b"hello"), b"Content-Encoding: deflate"), HELLO),
     "bare deflate": (of(bare_deflate(b"hello"), b"Content-Encoding: deflate"), HELLO),
     "two codings": (of(b"hello", b"Content-Encoding: gzip, deflate"), REFUSED),
     "a coding that is not undone": (of(b"hello", b"Content-Encoding: br"), REFUSED),
+    **{
+        f"a refusal in {coding}": (
+            b"HTTP/1.1 503 X\r\nContent-Encoding: %b\r\nContent-Length: 5\r\n\r\nhello" % coding,
+            Heard(503, b""),
+        )
+        for coding in (b"br", b"zstd", b"gzip, gzip")
+    },
     "such a coding in chunks": (chunked(b"5\r\nhello\r\n", END, fields=b"Content-Encoding: zstd\r\n"), REFUSED),
 }
 

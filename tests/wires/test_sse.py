@@ -56,6 +56,12 @@ CASES: list[tuple[str, bytes, Events]] = [
     ("two of them", b"data\ndata\n\n", [b"\n"]),
     ("empty data", b"data:\n\ndata: \n\n", [b"", b""]),
     ("a field like data", b"database: a\nDATA: b\ndata : c\n data: d\n\ndata: e\n\n", [b"e"]),
+    (
+        "a field like data with JSON in it",
+        b'DATA: {"a": 1}\nData:[1]\n data: {}\n\n\xef\xbb\xbfdata: {"b": 2}\n\n\0\0data : [DONE]\n\nERROR: {"c": 3}\n\n',
+        [b'{"a": 1}\n[1]\n{}', b'{"b": 2}', b"[DONE]", b'{"c": 3}'],
+    ),
+    ("a field unlike data with JSON in it", b'database: {"a": 1}\nda ta: []\nerror: [1]\n\ndata: e\n\n', [b"e"]),
     ("comments", b": a\ndata: b\n: c\n:\n\n:d\n\ndata: e\n\n", [b"b", b"e"]),
     ("a comment that looks like data", b":data: a\n\n", []),
     ("blank lines", b"\n\n\ndata: a\n\n\n\n\ndata: b\n\n\n", [b"a", b"b"]),

@@ -48,14 +48,15 @@ class EventSource:
             self.dispatch()
         elif line.startswith(("{", "[{")):
             self.process_field("data", line)  # the other one: some servers report an error so
-        elif line.startswith(("error:{", "error: {")):
-            self.process_field("data", line.partition(":")[2].removeprefix(" "))  # or so
         elif line.startswith(":"):
             pass
         elif ":" in line:
             colon = line.index(":")
             name, value = line[:colon], line[colon + 1 :]
             value = value.removeprefix(" ")
+            meant = name.replace("\ufeff", "").strip(" \t\0").lower()
+            if (meant == "data" and value.startswith(("{", "["))) or (meant == "error" and value.startswith("{")):
+                name = "data"  # or so, and some do not write the field as it is
             self.process_field(name, value)
         else:
             self.process_field(line, "")

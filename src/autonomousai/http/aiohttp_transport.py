@@ -21,7 +21,7 @@ from ..errors import ConfigError, ConnectError, HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .aiohttp_connector import ATTEMPT, AttemptTimer, ConnectionAttempt, TCPConnector, UnixConnector
-from .decoding import BodyDecoder, make_decoder
+from .decoding import BodyDecoder, response_decoder
 from .descriptors import is_short, no_descriptors
 from .failures import (
     closed_before_answer,
@@ -227,7 +227,7 @@ def _decoder_of(response: aiohttp.ClientResponse, headers: Headers) -> BodyDecod
     if problem := headers.framing_problem(response.status, f"{version.major}.{version.minor}" if version else ""):
         raise ValueError(problem)
     codings = headers.values_of("content-encoding")
-    return make_decoder(codings) if codings else None
+    return response_decoder(response.status, codings) if codings else None
 
 
 def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, where: str) -> Exception:

@@ -30,6 +30,12 @@ _CODINGS: Final = _GZIP | {_DEFLATE} | _FOREIGN
 #: What the first byte's lower half says where deflate is packed as zlib's format (RFC 1950 section 2.2), as it should be.
 _ZLIB: Final = 8
 
+#: The first byte of gzip.
+_GZIP_BEGINS: Final = b"\x1f"
+
+#: The first status by which a server refuses.
+_REFUSED: Final = 400
+
 
 class CodingError(ValueError):
     """A body's coding that is not undone here."""
@@ -41,20 +47,26 @@ class TooMuchError(zlib.error):
 
 class BodyDecoder:
     """Undoes one coding: gzip with any number of members (RFC 1952), deflate in zlib's format or bare (RFC 1951). *most*: bytes
-    that one piece may become.
+    that one piece may become. *trusting*: whether the body must be what its coding says; otherwise one that does not begin as
+    gzip does passes as it is: some proxies unpack a body and leave the header there.
 
     Raises `zlib.error` where the body is not what its coding says, or becomes more.
     """
 
-    __slots__ = ("_coding", "_inflate", "_most")
+    __slots__ = ("_coding", "_inflate", "_is_plain", "_most")
 
-    def __init__(self, coding: str, most: int = MAX_PIECE) -> None:
+    def __init__(self, coding: str, most: int = MAX_PIECE, *, trusting: bool = True) -> None:
         self._coding = coding
         self._most = most
         self._inflate: Any = None  # of the member that is read now
+        self._is_plain = False if trusting or coding not in _GZIP else None  # None: that is seen by the first byte
 
     def decode(self, data: bytes) -> bytes:
         """Return what *data*, the body's next bytes, brings."""
+        if self._is_plain is None and data:
+            self._is_plain = data[:1] != _GZIP_BEGINS
+        if self._is_plain:
+            return data
         parts: list[bytes] = []
         left, members = self._most, _MEMBERS
         for at in range(0, len(data), _AT_ONCE):
@@ -85,12 +97,41 @@ class BodyDecoder:
             return zlib.decompressobj(zlib.MAX_WBITS | 16)
         if self._inflate is not None:
             raise zlib.error("something follows the compressed body")
+        if data[:1] == _GZIP_BEGINS:  # no deflate begins so
+            return zlib.decompressobj(zlib.MAX_WBITS | 16)
         return zlib.decompressobj(zlib.MAX_WBITS if data[0] & 15 == _ZLIB else -zlib.MAX_WBITS)
 
 
-def make_decoder(values: Iterable[str], most: int = MAX_PIECE) -> BodyDecoder | None:
-    """Return what undoes the coding that these values of Content-Encoding name, None where they name none. *most*: see
-    `BodyDecoder`.
+class UnreadDecoder(BodyDecoder):
+    """Reads a body in a coding that is not undone here as nothing."""
+
+    __slots__ = ()
+
+    def __init__(self) -> None:
+        super().__init__("")
+
+    def decode(self, data: bytes) -> bytes:
+        """See `BodyDecoder.decode`."""
+        return b""
+
+
+def response_decoder(status: int, values: Iterable[str]) -> BodyDecoder | None:
+    """Return what undoes the coding of a response's body, as `make_decoder` does for a request's. A refusal is one whatever its
+    body is: where that cannot be undone, its words are lost.
+
+    Raises `CodingError` where an answer is in a coding that is not undone here.
+    """
+    try:
+        return make_decoder(values, trusting=False)
+    except CodingError:
+        if status < _REFUSED:
+            raise
+        return UnreadDecoder()
+
+
+def make_decoder(values: Iterable[str], most: int = MAX_PIECE, *, trusting: bool = True) -> BodyDecoder | None:
+    """Return what undoes the coding that these values of Content-Encoding name, None where they name none. *most*, *trusting*:
+    see `BodyDecoder`.
 
     Raises `CodingError` for more than one coding, and for one that is not undone here.
     """
@@ -99,7 +140,7 @@ def make_decoder(values: Iterable[str], most: int = MAX_PIECE) -> BodyDecoder | 
         return None
     if len(named) > 1 or named[0] in _FOREIGN:
         raise CodingError(f"a body compressed as {', '.join(named)}, though none was asked for")
-    return BodyDecoder(named[0], most)
+    return BodyDecoder(named[0], most, trusting=trusting)
 
 
 #: Encodings that servers name, by the names that Python has for them.

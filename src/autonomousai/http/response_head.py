@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import httptools
 
-from .decoding import BodyDecoder, CodingError, make_decoder
+from .decoding import BodyDecoder, CodingError, response_decoder
 from .headers import Headers
 from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, split_head
 
@@ -101,7 +101,7 @@ class HeadReader(asyncio.Protocol):
             self._is_interim = True
         elif codings := headers.values_of("content-encoding"):
             try:
-                self._decoder = make_decoder(codings)
+                self._decoder = response_decoder(status, codings)
             except CodingError as error:
                 raise httptools.HttpParserError(str(error)) from None
 

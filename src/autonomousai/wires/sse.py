@@ -1,5 +1,5 @@
 """Server-sent events by the WHATWG standard, bytes <-> events. Knows nothing of what the events carry: no models. One liberty
-is taken: a line that begins as JSON does is one of data.
+is taken: a line that begins as JSON does is one of data, and so is JSON in a field that is nearly called so.
 
 What came since the last blank line is kept as it is, but for comments, and only whole events are parsed: so no state of a
 half-read line exists, and the work is linear in the input however it is chopped. Line ends become LF on arrival, before
@@ -25,6 +25,9 @@ _VALUE = slice(len(b"data: "), -1)  # of a data line with its end
 
 #: The fields of the standard; a comment's is the empty one.
 _FIELDS = frozenset({b"", b"data", b"event", b"id", b"retry"})
+#: What servers write around a field's name that is no part of it, beside byte order marks, and how JSON begins.
+_NOISE = b" \t\0"
+_JSON = (b"{", b"[")
 _SHOWN = 200  # bytes that are kept of a line that is none of them
 
 #: Types of events that have none of their own.
@@ -320,12 +323,17 @@ def _without_comments(event: bytes) -> bytes:
 
 def _field(line: bytes) -> tuple[bytes, bytes]:
     """A line's field and value. A comment's field is ``b""``. JSON without a field is data, and that of a field ``error``
-    (llama.cpp until 2025, which sends ``[DONE]`` behind it): so some servers report an error."""
+    (llama.cpp until 2025, which sends ``[DONE]`` behind it): so some servers report an error. So is JSON of a field ``data`` in
+    other letters, or behind white space, a byte order mark or zeros."""
     if line[:1] == b"{" or line[:2] == b"[{":
         return b"data", line
     name, _, value = line.partition(b":")
     value = value.removeprefix(b" ")
-    return b"data" if name == b"error" and value[:1] == b"{" else name, value
+    if name not in _FIELDS and value[:1] in _JSON:
+        meant = name.replace(_BOM, b"").strip(_NOISE).lower()
+        if meant == b"data" or (meant == b"error" and value[:1] == b"{"):
+            return b"data", value
+    return name, value
 
 
 def _milliseconds(value: bytes) -> int | None:
