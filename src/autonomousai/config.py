@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import datetime as dt
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from functools import partial, reduce
@@ -51,6 +52,7 @@ from .settings import (
     Secret,
     ServerConfig,
     TelemetryConfig,
+    UpstreamHeaders,
     check_cache,
     check_exposure,
     check_server,
@@ -58,6 +60,7 @@ from .settings import (
 )
 from .suggestions import did_you_mean
 from .timeouts import Clocks
+from .wires.redaction import secrets_of
 from .wires.registry import WIRES
 
 if TYPE_CHECKING:
@@ -159,7 +162,8 @@ class Config(msgspec.Struct, frozen=True):
 
     def secrets(self) -> tuple[str, ...]:
         """Return every key and password in it: what no text that is shown may hold."""
-        keys = (getattr(upstream, "api_key", None) for upstream in self.upstreams.values())
+        keys = [getattr(upstream, "api_key", None) for upstream in self.upstreams.values()]
+        keys += [secret for upstream in self.upstreams.values() for secret in secrets_of(getattr(upstream, "headers", {}))]
         ledger, cache = self.ledger, self.cache
         urls = (self.server.state, "" if ledger is None else ledger.url, "" if cache is None else cache.store)
         passwords = (unquote(password) for url in urls if (password := urlsplit(url).password))
@@ -204,6 +208,7 @@ def _read(document: dict[str, Any], env: Mapping[str, str]) -> Config:
     reader = TableReader(
         {
             Secret: partial(_secret, env=env),
+            UpstreamHeaders: partial(_headers, env=env),
             ContextSize: _context_size,
             dt.datetime: read_moment,
             Labels: read_labels,
@@ -294,6 +299,41 @@ def _secret(key: str, value: Any, env: Mapping[str, str]) -> Secret:
     if not value or not value.isascii() or not value.isprintable() or " " in value:
         raise ConfigError(f"{source} must be of visible ASCII characters, without spaces: a header carries it", key=key)
     return Secret(value)
+
+
+#: Headers of an upstream's requests that say how these are sent, which the client knows alone.
+_OWN_HEADERS: Final = frozenset(
+    {
+        "host",
+        "connection",
+        "content-length",
+        "transfer-encoding",
+        "content-type",
+        "content-encoding",
+        "accept-encoding",
+        "te",
+        "upgrade",
+    }
+)
+
+
+def _headers(key: str, value: Any, env: Mapping[str, str]) -> dict[str, Secret]:
+    """Read headers of an upstream's requests. An error shows no value."""
+    headers = {}
+    for name, text in as_table(key, value).items():
+        place = f"{key}.{name}"
+        if re.fullmatch(r"[\w!#$%&'*+.^`|~-]+", name, re.ASCII) is None or name.lower() in _OWN_HEADERS:
+            raise ConfigError("is no header that can be set", key=place, advice="name another, or leave it out")
+        if not isinstance(text, str):
+            raise ConfigError("expected text: the value, or 'env:NAME'", key=place)
+        try:
+            text, source = resolve(text, env)
+        except ConfigError as error:
+            raise ConfigError(error.problem, key=place, advice=error.advice) from None
+        if not text.strip() or not text.isascii() or not text.isprintable():
+            raise ConfigError(f"{source} must be of visible ASCII characters: a header carries it", key=place)
+        headers[name] = Secret(text.strip())
+    return headers
 
 
 def _context_size(key: str, value: Any) -> int | str:

@@ -52,6 +52,10 @@ class Secret(str):
         return "Secret('…')"
 
 
+#: Headers that go with each request to an upstream, by their names. A value may be a key.
+UpstreamHeaders: TypeAlias = dict[str, Secret]
+
+
 class ServerConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where the server listens, who may use it, and its limits. Times in seconds, ``max_body`` in bytes."""
 

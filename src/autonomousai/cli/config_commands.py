@@ -77,7 +77,7 @@ def _show_defaults(key: str | None, terminal: Terminal) -> int:
 
 
 #: Keys of a config that are secrets, or may hold one.
-_SECRETS = frozenset({"api_key", "api_keys", "admin_keys", "key"})
+_SECRETS = frozenset({"api_key", "api_keys", "admin_keys", "key", "headers"})
 
 
 def _shown(value: Any, key: str = "") -> Any:

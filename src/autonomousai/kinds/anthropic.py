@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..clients.vendors import ANTHROPIC_VENDOR, is_anthropics
 from ..errors import ConfigError
-from ..settings import Count, PriceConfig, Secret
+from ..settings import Count, PriceConfig, Secret, UpstreamHeaders
 from ..timeouts import Clocks
 from ..wires.anthropic_messages.message import DEFAULT_MAX_TOKENS, VERSION, KeyHeader
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     """A server that speaks Anthropic's Messages API: its root, under which ``/v1/messages`` is asked. ``api_key``: absent, that
     of the vendor's variable for the vendor's own server, and none for another. ``max_tokens``: the longest answer where a
-    caller names none, which the API wants."""
+    caller names none, which the API wants. ``headers``: sent with each request, over those that the client sends itself."""
 
     base_url: str = ANTHROPIC_VENDOR.base_url
     api_key: Secret | None = None
@@ -28,6 +28,7 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
     model: str | None = None
     max_tokens: Count = DEFAULT_MAX_TOKENS
     prefill: Literal["yes", "no", "auto"] = "auto"
+    headers: UpstreamHeaders = {}
     vision: bool = True
     context: Count | None = None
     clocks: Clocks = Clocks()
@@ -71,5 +72,6 @@ class AnthropicConfig(UpstreamConfig, frozen=True, tag="anthropic"):
             vision=self.vision,
             context=self.context,
             prefill=self.prefill,
+            headers=self.headers,
             retries=0,
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..clients.vendors import VENDORS, VendorName, vendor_of
 from ..errors import ConfigError
 from ..http.urls import without_credentials
-from ..settings import Count, PriceConfig, Secret
+from ..settings import Count, PriceConfig, Secret, UpstreamHeaders
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     """An OpenAI-compatible server. ``vendor``: whose it is, which says where it is and the variable of its key, unless they are
     written, and what it wants otherwise. ``model``: the name sent upstream; absent, the caller's. ``api``: which of OpenAI's
-    APIs is asked, at ``{base_url}/chat/completions`` or ``{base_url}/responses``."""
+    APIs is asked, at ``{base_url}/chat/completions`` or ``{base_url}/responses``. ``headers``: sent with each request, over
+    those that the client sends itself."""
 
     base_url: str | None = None
     api_key: Secret | None = None
@@ -26,6 +27,7 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
     vendor: VendorName | None = None
     api: Literal["chat", "responses"] = "chat"
     prefill: Literal["yes", "no", "auto"] = "auto"
+    headers: UpstreamHeaders = {}
     vision: bool = False
     context: Count | None = None
     clocks: Clocks = Clocks()
@@ -72,5 +74,6 @@ class OpenAIConfig(UpstreamConfig, frozen=True, tag="openai"):
             context=self.context,
             prefill=self.prefill,
             api=self.api,
+            headers=self.headers,
             retries=0,
         )
