@@ -63,7 +63,7 @@ async def test_an_answer_streamed_and_complete(serve: Serve) -> None:
         "//v1beta/models/llama:generateContent",
         "/v1/v1beta/models/llama:generateContent",
         "/gemini/v1beta/models/llama:generateContent",
-        "/v1beta/models/l%6Cama:generateContent",
+        "/v1beta/models/l%6Cama%3AgenerateContent",
         "/v1beta1/publishers/google/models/llama:generateContent",
         "/v1/projects/p/locations/us/publishers/google/models/llama:generateContent",
     ],

@@ -261,19 +261,37 @@ def test_what_an_upstream_of_the_same_api_says_passes() -> None:
     part = {"executableCode": {"language": "PYTHON", "code": "1"}}
     events: Batch = [
         "Hi",
-        Extra({"candidates": [{"index": 0, "content": {"parts": [part]}}]}, 0, "google_gemini"),
         Extra({"signature": "c2ln"}, 0, "google_gemini"),
+        Extra({"candidates": [{"index": 0, "content": {"parts": [part]}}]}, 0, "google_gemini"),
         Extra({"candidates": [{"index": 0, "finishReason": "SPII", "finishMessage": "m", **grounding}]}, 0, "google_gemini"),
         Extra({"modelStatus": {"a": 1}}, 0, "google_gemini"),
     ]
     finish = FinishReason("content_filter", "finish_reason")
     said, last = streamed(events, finish)
 
-    assert [{"text": "Hi"}, part] == said["candidates"][0]["content"]["parts"]
+    assert [{"text": "Hi", "thoughtSignature": "c2ln"}, part] == said["candidates"][0]["content"]["parts"]
     assert ({"a": 1}, ["q"]) == (said["modelStatus"], said["candidates"][0]["groundingMetadata"]["webSearchQueries"])
-    assert [{"text": "", "thoughtSignature": "c2ln"}] == last["candidates"][0]["content"]["parts"]
     for candidate in (last["candidates"][0], whole(events, finish)["candidates"][0]):
         assert ("SPII", "m") == (candidate["finishReason"], candidate["finishMessage"])
+
+
+def test_an_empty_text_stands_in_no_chunk_with_a_call() -> None:
+    """Gemini CLI leaves such a chunk out of the conversation, and the call with it."""
+    signature = Extra({"signature": "c2ln"}, 0, "google_gemini")
+    before, last = streamed([Reasoning("Hm."), signature, ToolCallDelta(0, "c1", "f", "{}")], head=SHOWING)
+
+    assert {"text": "", "thoughtSignature": "c2ln"} == before["candidates"][0]["content"]["parts"][1]
+    assert ["functionCall"] == [name for part in last["candidates"][0]["content"]["parts"] for name in part]
+
+
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\x85", "\x0b", "\x1c", "\n"])
+def test_an_event_is_one_line_to_any_reader(end: str) -> None:
+    """Older clients of Google's end a line where Python's `splitlines` does."""
+    encoder = GOOGLE_GEMINI.encoder(HEAD)
+    said = encoder.write([f"a{end}é"]) + encoder.fail(StreamError(end))
+
+    assert 4 == len(said.decode().splitlines())
+    assert f"a{end}é" == chunks(said)[0]["candidates"][0]["content"]["parts"][0]["text"]
 
 
 SIGNED = Extra({"delta": {"type": "signature_delta", "signature": "s"}, "thought": "Hm."}, 0, "anthropic_messages")

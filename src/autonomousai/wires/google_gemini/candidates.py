@@ -55,13 +55,12 @@ _SIGNATURE: Final = "signature"
 class _SaidOfCandidate:
     """What was said of one candidate, and waits for its end."""
 
-    __slots__ = ("calls", "ending", "is_refused", "packed", "signature")
+    __slots__ = ("calls", "ending", "is_refused", "packed")
 
     def __init__(self) -> None:
         self.calls: list[ToolCallDelta] = []
         self.is_refused = False
         self.ending: Json = {}  # what an upstream of this wire said of the end, in its words
-        self.signature: str | None = None  # of what was said without a call
         self.packed: list[str] = []  # thoughts that an upstream of another wire signed
 
 
@@ -127,7 +126,7 @@ class Candidates:
             return
         for name, value in event.members.items():
             if name == _SIGNATURE:
-                self._of(0).signature = value
+                _sign(_parts(candidates, 0), value)
             elif name == "candidates":
                 for said in value:
                     self._add_members(candidates, said)
@@ -163,10 +162,8 @@ class Candidates:
         parts = candidate["content"]["parts"]
         made = [self._call_part(call, arguments, said) for call, arguments in read if arguments is not None]
         last: Json = {"text": ""}
-        if said.signature or (said.packed and not made):
-            last["thoughtSignature"] = said.signature or signature_of(said.packed)
-        elif said.packed:
-            made[0].setdefault("thoughtSignature", signature_of(said.packed))
+        if said.packed:
+            (made[0] if made else last).setdefault("thoughtSignature", signature_of(said.packed))
         if not (made or parts) or len(last) > 1:
             parts.append(last)
         parts += made
@@ -221,6 +218,16 @@ def _add_text(parts: list[Json], text: str, *, is_thought: bool) -> None:
         last["text"] += text
     else:
         parts.append({"text": text, **({"thought": True} if is_thought else {})})
+
+
+def _sign(parts: list[Json], signature: str) -> None:
+    """Add the signature of what was said without a call: to the last text, or else as a part of its own. In one content with a
+    call, Gemini CLI would take that for none."""
+    last = parts[-1] if parts else {}
+    if "text" in last and not last.get("thought"):
+        last["thoughtSignature"] = signature
+    else:
+        parts.append({"text": "", "thoughtSignature": signature})
 
 
 def _arguments(call: ToolCall) -> Json | None:

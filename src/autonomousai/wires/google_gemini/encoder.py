@@ -75,7 +75,7 @@ class GeminiStreamEncoder:
 
     def _framed(self, chunk: bytes) -> bytes:
         number = b"" if self._ids is None else b"id: %b\n" % next(self._ids).encode()
-        return b"%bdata: %b\n\n" % (number, chunk)
+        return b"%bdata: %b\n\n" % (number, on_one_line(chunk))
 
 
 _TEXT_BEFORE: Final = b'{"candidates":[{"content":{"parts":[{"text":'
@@ -109,7 +109,20 @@ class GeminiArrayEncoder(GeminiStreamEncoder):
 
 def error_event(error: BaseException) -> bytes:
     """Return the event that reports *error*, after which there are none."""
-    return b"data: %b\n\n" % error_document(error)
+    return b"data: %b\n\n" % on_one_line(error_document(error))
+
+
+#: Characters that JSON leaves as they are, and at which older clients of Google's end a line.
+_LINE_ENDS: Final = {"\u2028".encode(): rb"\u2028", "\u2029".encode(): rb"\u2029", "\x85".encode(): rb"\u0085"}
+
+
+def on_one_line(chunk: bytes) -> bytes:
+    """Return the JSON text *chunk* without a character that any reader takes for the end of a line."""
+    if not chunk.isascii():
+        for end, written in _LINE_ENDS.items():
+            if end in chunk:
+                chunk = chunk.replace(end, written)
+    return chunk
 
 
 def encode_gemini_answer(events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
