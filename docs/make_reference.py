@@ -117,7 +117,7 @@ and the sources of these servers state them. A vendor is a row: `vendor = "groq"
 
 - *base URL*: where it is asked. Where there is none, write `base_url`. A query in it goes with each request. For `openai`,
   clients and `autonomousai chat` read another one from `OPENAI_BASE_URL` (and `Anthropic()`, `chat --vendor anthropic` from
-  `ANTHROPIC_BASE_URL`); a config does not.
+  `ANTHROPIC_BASE_URL`, `Gemini()` from `GOOGLE_GEMINI_BASE_URL`); a config does not.
 - *key*: the environment variable that holds it; one that is not set is an error at the start that names it. It is sent as
   `Authorization: Bearer`, unless another header is named.
 - *limit*: the name that the vendor gives to the most tokens of an answer, whichever your caller uses. Blank: your caller's.

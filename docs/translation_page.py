@@ -29,14 +29,16 @@ of its request:
 An upstream of the caller's own API gets the request as it came, whatever stands in it, known here or not. What becomes of
 messages, blocks and items, and of answers, stands where each API is: [Messages](../messages.md),
 [Responses](../responses.md), [the Gemini API](../guides/from-gemini.md), [Messages as an upstream](../guides/anthropic.md),
+[Gemini as an upstream](../guides/gemini.md),
 [Responses as an upstream](../guides/responses.md#as-an-upstream). Of the fields of Responses, `previous_response_id`, `store`,
 `background` and `metadata` are this server's own to honour. Text completions, embeddings and rankings are asked of upstreams at
 the same path alone, [field by field](fields.md).
 """
 
 #: The upstreams, as the columns are called.
-CHAT_UPSTREAM, RESPONSES_UPSTREAM, MESSAGES_UPSTREAM, ENGINE = "chat completions", "Responses", "Messages", "embedded engine"
-UPSTREAMS: Final = (CHAT_UPSTREAM, RESPONSES_UPSTREAM, MESSAGES_UPSTREAM, ENGINE)
+CHAT_UPSTREAM, RESPONSES_UPSTREAM, MESSAGES_UPSTREAM = "chat completions", "Responses", "Messages"
+GEMINI_UPSTREAM, ENGINE = "Gemini", "embedded engine"
+UPSTREAMS: Final = (CHAT_UPSTREAM, RESPONSES_UPSTREAM, MESSAGES_UPSTREAM, GEMINI_UPSTREAM, ENGINE)
 
 #: The fates, the worst last.
 CARRIED, APPROXIMATED, DROPPED, REFUSED = "carried", "approximated", "dropped", "refused"
@@ -75,7 +77,7 @@ def chat_fate(name: str, upstream: str) -> Fate:
     if upstream == RESPONSES_UPSTREAM:
         rule = FIELDS.get(name)
         return Fate(rule.fate, rule.says) if rule is not None else Fate(CARRIED, "`input`" if name == "messages" else "")
-    kind = {MESSAGES_UPSTREAM: "anthropic", ENGINE: "llamacpp"}.get(upstream)
+    kind = {MESSAGES_UPSTREAM: "anthropic", GEMINI_UPSTREAM: "gemini", ENGINE: "llamacpp"}.get(upstream)
     return Fate(CARRIED) if kind is None or kind not in row.uses else _use_fate(row.uses[kind])
 
 
@@ -117,7 +119,7 @@ def translation_page() -> str:
         ("Callers of chat completions", CHAT.rows, CHAT_UPSTREAM, lambda row, upstream: chat_fate(row.name, upstream)),
         ("Callers of Messages", MESSAGES_REQUEST.rows, MESSAGES_UPSTREAM, fate_of),
         ("Callers of Responses", RESPONSES.rows, RESPONSES_UPSTREAM, fate_of),
-        ("Callers of the Gemini API", GEMINI_ROWS, "", fate_of),
+        ("Callers of the Gemini API", GEMINI_ROWS, GEMINI_UPSTREAM, fate_of),
     ):
         others = [upstream for upstream in UPSTREAMS if upstream != own]
         lines = [f"| field | {' | '.join(others)} |", "|---|" + "---|" * len(others)]

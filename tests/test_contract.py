@@ -9,7 +9,16 @@ from typing import Any
 
 import pytest
 
-from autonomousai import Anthropic, AutonomousAI, IncompleteStreamError, LlamaCpp, OpenAICompatible, ToolCall, ToolCalls
+from autonomousai import (
+    Anthropic,
+    AutonomousAI,
+    Gemini,
+    IncompleteStreamError,
+    LlamaCpp,
+    OpenAICompatible,
+    ToolCall,
+    ToolCalls,
+)
 from autonomousai.batches import BatchStream, GeneratedBatches
 from autonomousai.events import FinishReason, Started
 from autonomousai.gateway import Gateway, Upstream
@@ -63,6 +72,18 @@ class TestAnthropic(ProviderContract):
         async with (
             ScriptedServer(Script.messages("Hello", " world")) as server,
             Anthropic(server.url, models=["llama"]) as provider,
+        ):
+            yield provider
+
+
+class TestGemini(ProviderContract):
+    text = "Hello world"
+
+    @asynccontextmanager
+    async def provider(self) -> AsyncIterator[AsyncGeneratorProvider]:
+        async with (
+            ScriptedServer(Script.gemini("Hello", " world")) as server,
+            Gemini(server.url, models=["llama"]) as provider,
         ):
             yield provider
 

@@ -46,7 +46,7 @@ def imported(statement: str) -> tuple[list[str], list[str]]:
     return modules, made
 
 
-CLIENTS = ["AutonomousAI", "OpenAICompatible", "Anthropic"]
+CLIENTS = ["AutonomousAI", "OpenAICompatible", "Anthropic", "Gemini"]
 
 #: Each takes a millisecond or so, and none is needed before an answer, an error or a retry.
 RARE = {"bisect", "hashlib", "http", "json", "random"}
@@ -67,6 +67,7 @@ def test_a_client_comes_with_its_own_wire_alone(client: str) -> None:
     own = {
         "Anthropic": {"anthropic_messages", "openai_chat"},
         "AutonomousAI": {"openai_chat"},
+        "Gemini": {"google_gemini", "openai_chat"},
         "OpenAICompatible": {"openai_chat"},
     }
     modules, _ = imported(f"from autonomousai import {client}")
@@ -96,7 +97,8 @@ def test_the_package_comes_without_its_providers() -> None:
 def test_every_late_pattern_can_be_made() -> None:
     """A mistake in one does not wait for the first server that it is for."""
     statement = (
-        "import gc, autonomousai.server.app, autonomousai.clients.anthropic, autonomousai.late as late\n"
+        "import gc, autonomousai.server.app, autonomousai.late as late\n"
+        "import autonomousai.clients.anthropic, autonomousai.clients.gemini\n"
         "made.clear()\n"
         "for each in [each for each in gc.get_objects() if type(each) is late._Late]:\n"
         "    getattr(each, 'pattern', None) or each.decode"

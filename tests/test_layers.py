@@ -82,7 +82,7 @@ GUARDED: dict[str, frozenset[str]] = {
     "asyncio": frozenset().union(*FLOORS[1:]) - {"wires"} | {"awaitables", "blocking"},
     "socket": frozenset({"http", "workers", "engine", "testing"}),
     # The clients name its type alone, of an argument.
-    "ssl": frozenset({"http", "testing", "clients.openai", "clients.anthropic", "clients.autonomousai"}),
+    "ssl": frozenset({"http", "testing", "clients.openai", "clients.anthropic", "clients.autonomousai", "clients.gemini"}),
     "subprocess": frozenset({"engine", "workers", "cli.child_processes"}),
     "multiprocessing": frozenset({"engine"}),
     "sqlite3": frozenset({"streams.stores", "keys.stores", "ledger.database", "cli.chat.conversations"}),

@@ -24,6 +24,7 @@ PUBLIC = [
     "ConfigError",
     "ConnectError",
     "FinishReason",
+    "Gemini",
     "HTTPError",
     "Images",
     "IncompleteStreamError",

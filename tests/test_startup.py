@@ -73,6 +73,7 @@ NOT_SERVED = {
             "cli.render",
             "cli.views",
             "clients.anthropic",
+            "clients.gemini",
             "clients.autonomousai",
             "engine.library",
             "engine.provider",

@@ -40,6 +40,7 @@ from .timeouts import Clocks
 if TYPE_CHECKING:
     from .clients.anthropic import Anthropic
     from .clients.autonomousai import AutonomousAI
+    from .clients.gemini import Gemini
     from .clients.openai import OpenAICompatible
     from .engine.provider import LlamaCpp
     from .provider import AsyncGeneratorProvider, ProviderModelMixin
@@ -57,6 +58,7 @@ __all__ = [
     "ConfigError",
     "ConnectError",
     "FinishReason",
+    "Gemini",
     "HTTPError",
     "Images",
     "IncompleteStreamError",
@@ -89,6 +91,8 @@ def __getattr__(name: str) -> Any:
             from .clients import anthropic as module  # noqa: PLC0415  its wire comes with it
         case "AutonomousAI":
             from .clients import autonomousai as module  # noqa: PLC0415  its wire comes with it
+        case "Gemini":
+            from .clients import gemini as module  # noqa: PLC0415  its wire comes with it
         case "OpenAICompatible":
             from .clients import openai as module  # noqa: PLC0415  its wire comes with it
         case "LlamaCpp":

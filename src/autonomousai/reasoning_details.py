@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from .events import Event, Extra
-from .sealed_thoughts import DETAILS, member_of, pack, sealed_in
+from .sealed_thoughts import DETAILS, members_of, pack, sealed_in
 
 Json = dict[str, Any]
 
@@ -77,7 +77,8 @@ def sealed_members(events: Iterable[Event]) -> dict[str, Any]:
     details = ReasoningDetails()
     for event in events:
         if (sealed := sealed_in(event)) is not None:
-            members.setdefault(member_of(sealed), []).append(sealed)
+            for name, said in members_of(sealed).items():
+                members[name] = [*members.get(name, ()), *said] if isinstance(said, list) else said
         elif isinstance(event, Extra) and event.wire == CHAT:
             details.add(event)
     if found := details.joined():

@@ -31,12 +31,13 @@ ITEMS: Final = "reasoning_items"
 #: The member of a message of chat completions with what OpenRouter says of thoughts; see `reasoning_details`.
 DETAILS: Final = "reasoning_details"
 
-#: The type of what a vendor gave with a call; callers of other APIs have it before the call, for most send back no member of
-#: a call that they do not know.
+#: The type of what a vendor gave with a call, or with a message without one; callers of other APIs have it beside the call, for
+#: most send back no member of a call that they do not know.
 OF_CALL: Final = "extra_content"
 
 _MESSAGES: Final = "anthropic_messages"
 _RESPONSES: Final = "openai_responses"
+_GEMINI: Final = "google_gemini"
 
 
 def sealed_in(event: Event) -> Json | None:
@@ -45,6 +46,9 @@ def sealed_in(event: Event) -> Json | None:
         return None
     if event.wire == _RESPONSES:
         return _encrypted(event.members.get("item"))
+    if event.wire == _GEMINI:
+        signature = event.members.get("signature")
+        return of_text(signature) if isinstance(signature, str) else None
     return _signed(event.members) if event.wire == _MESSAGES else None
 
 
@@ -69,9 +73,21 @@ def of_call(call_id: str | None, extra: Json | None) -> Json | None:
     return {"type": OF_CALL, "id": call_id, "content": content} if content is not None and call_id else None
 
 
-def member_of(sealed: Json) -> str:
-    """Return the member of a message of chat completions that holds such thoughts."""
-    return ITEMS if sealed.get("type") == "reasoning" else BLOCKS
+def of_text(signature: str) -> Json:
+    """Return Gemini's signature of what was said without a call, which belongs to the message."""
+    return {"type": OF_CALL, "id": None, "content": {"google": {"thought_signature": signature}}}
+
+
+def is_of_call(sealed: Json | None) -> bool:
+    """Return whether *sealed* belongs to a call."""
+    return sealed is not None and sealed.get("type") == OF_CALL and sealed.get("id") is not None
+
+
+def members_of(sealed: Json) -> Json:
+    """Return the members of a message of chat completions that hold such thoughts."""
+    if sealed.get("type") == OF_CALL:
+        return {OF_CALL: sealed.get("content")}
+    return {ITEMS if sealed.get("type") == "reasoning" else BLOCKS: [sealed]}
 
 
 def pack(sealed: Json) -> str:
@@ -104,6 +120,9 @@ def add_sealed(message: Message, packed: Any) -> bool:
     """Put what is *packed* into its member of a message of the assistant. Returns whether it was packed."""
     if (sealed := unpack(packed)) is None:
         return False
+    if sealed["type"] == OF_CALL and not is_of_call(sealed):
+        message.setdefault(OF_CALL, sealed.get("content"))
+        return True
     if sealed["type"] == OF_CALL:
         for call in message.get("tool_calls") or ():
             if call.get("id") == sealed.get("id"):
@@ -112,7 +131,8 @@ def add_sealed(message: Message, packed: Any) -> bool:
     if sealed["type"] == DETAILS:
         message.setdefault(DETAILS, []).extend(details if isinstance(details := sealed.get(DETAILS), list) else ())
         return True
-    message.setdefault(member_of(sealed), []).append(sealed)
+    for name, thoughts in members_of(sealed).items():
+        message.setdefault(name, []).extend(thoughts)
     return True
 
 

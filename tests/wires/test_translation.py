@@ -13,6 +13,7 @@ from autonomousai.errors import StatusError
 from autonomousai.request import ChatRequest
 from autonomousai.wires.anthropic_messages.request import MESSAGES_REQUEST
 from autonomousai.wires.google_gemini.request import GENERATE_REQUEST
+from autonomousai.wires.google_gemini.upstream_wire import GEMINI_UPSTREAM
 from autonomousai.wires.openai_chat.request import CHAT
 from autonomousai.wires.openai_responses.request import RESPONSES
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, GOOGLE_GEMINI, OPENAI_CHAT, OPENAI_RESPONSES
@@ -122,6 +123,7 @@ UPSTREAMS = {
     translation_page.CHAT_UPSTREAM: OPENAI_CHAT,
     translation_page.RESPONSES_UPSTREAM: OPENAI_RESPONSES,
     translation_page.MESSAGES_UPSTREAM: ANTHROPIC_MESSAGES,
+    translation_page.GEMINI_UPSTREAM: GEMINI_UPSTREAM,
 }
 
 
@@ -143,6 +145,7 @@ def test_a_field_has_the_fate_that_is_told(table: Any, name: str, sample: tuple[
     if name in ("model", "stream") or (table, upstream) in (
         (MESSAGES_REQUEST, translation_page.MESSAGES_UPSTREAM),
         (RESPONSES, translation_page.RESPONSES_UPSTREAM),
+        (GENERATE_REQUEST, translation_page.GEMINI_UPSTREAM),
     ):
         return
     value, beside = sample

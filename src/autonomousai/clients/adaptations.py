@@ -16,7 +16,7 @@ import msgspec
 
 from ..errors import StatusError
 from ..late import late_pattern
-from ..sealed_thoughts import BLOCKS, DETAILS, ITEMS
+from ..sealed_thoughts import BLOCKS, DETAILS, ITEMS, OF_CALL
 from ..wires.messages import REASONING
 from .answer_limits import SHORTER_ANSWER, TOO_LARGE, LengthBound
 from .conversation_forms import (
@@ -104,7 +104,7 @@ _NO_NULL: Final = late_pattern(
     r"|invalid type: null, expected",
     re.IGNORECASE,
 )
-_OF_CALL: Final = late_pattern(r"tool_calls|tool_call_id|call_id")
+_ID_OF_CALL: Final = late_pattern(r"tool_calls|tool_call_id|call_id")
 _LIST_INPUT: Final = late_pattern(
     r"\binput\b['\"`]? (?:must|should|has to) be (?:a |an )?(?:valid )?(?:list|array)", re.IGNORECASE
 )
@@ -257,7 +257,9 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
     SHORTER_ANSWER,
     Adaptation(
         "short_call_ids",
-        lambda body, said, param: "too long" in said and bool(_OF_CALL.search(f"{said} {param or ''}")) and has_long_ids(body),
+        lambda body, said, param: (
+            "too long" in said and bool(_ID_OF_CALL.search(f"{said} {param or ''}")) and has_long_ids(body)
+        ),
         shorten_ids,
     ),
     Adaptation(  # whatever an upstream gives, a caller gets what was asked for
@@ -330,6 +332,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
     _without_member(BLOCKS),
     _without_member(ITEMS),
     _without_member(DETAILS),
+    _without_member(OF_CALL),
     Adaptation(
         "system_first",
         lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(late_system_messages(body)),
@@ -425,6 +428,9 @@ class Adaptations:
     model until one refuses them. ``rows``: the forms that there are. ``wanted``: False as long as there is nothing to apply."""
 
     rows: ClassVar[tuple[Form, ...]] = ADAPTATIONS
+
+    #: Whether the body says that a stream is asked for; where not, its path does.
+    in_body: ClassVar[bool] = True
 
     def __init__(self, usual: tuple[str, ...] = (), now: Callable[[], float] = time.monotonic) -> None:
         self.wanted = bool(usual)

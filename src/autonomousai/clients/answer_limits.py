@@ -16,7 +16,7 @@ from ..late import late_pattern
 Json = dict[str, Any]
 
 #: The fields that say how long an answer may be, in the APIs that there are.
-_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens")
+_LIMITS: Final = ("max_tokens", "max_completion_tokens", "max_output_tokens", "maxOutputTokens")
 
 _OF_LIMIT: Final = late_pattern(
     r"max[_ ]?(?:completion|output)?[_ ]?tokens|maximum tokens|(?:completion|output) tokens|generated tokens", re.IGNORECASE
@@ -74,9 +74,15 @@ def least(said: str) -> int | None:
     return None if said_least is None or said_least > _LEAST else said_least
 
 
+def _holder(body: Json) -> Json:
+    """Return what of a request says how long its answer may be: in the Gemini API an object of its own."""
+    config = body.get("generationConfig")
+    return config if isinstance(config, dict) else body
+
+
 def _said(body: Json) -> list[tuple[str, int]]:
     """Return what a request says of the length, by the names of the fields."""
-    return [(name, body[name]) for name in _LIMITS if type(body.get(name)) is int]
+    return [(name, length) for name in _LIMITS if type(length := _holder(body).get(name)) is int]
 
 
 class LengthBound(msgspec.Struct, frozen=True):
@@ -108,7 +114,7 @@ class LengthBound(msgspec.Struct, frozen=True):
     def apply(self, body: Json) -> None:
         """See `Adaptation.apply`. What may be thought, of the Messages API, leaves room for an answer."""
         for name, length in _said(body):
-            body[name] = most = self.pick(length, self.bound)
+            _holder(body)[name] = most = self.pick(length, self.bound)
             thinking = body.get("thinking")
             if isinstance(thinking, dict) and type(budget := thinking.get("budget_tokens")) is int and budget >= most:
                 body["thinking"] = {**thinking, "budget_tokens": most // 2}

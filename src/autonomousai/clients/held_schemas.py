@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ..late import late_pattern
-from .tool_schemas import mapped
+from ..wires.schema_walk import mapped
 
 Json = dict[str, Any]
 

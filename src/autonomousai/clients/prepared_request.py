@@ -56,7 +56,7 @@ def adapted(request: PreparedRequest, error: HTTPError) -> PreparedRequest | Non
     if form is None or form[0] in request.forms:
         return _without_betas(request, error)
     name, body = form
-    streams = request.stream and is_streamed(body)
+    streams = request.stream and (not request.adaptations.in_body or is_streamed(body))
     return msgspec.structs.replace(request, body=body, stream=streams, forms=(*request.forms, name))
 
 

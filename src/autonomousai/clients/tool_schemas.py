@@ -4,7 +4,7 @@ bring what they like; one such tool would cost the request."""
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, Final
 
 import msgspec
@@ -22,9 +22,6 @@ _NOT_AT_TOP: Final = late_pattern(
 _UNKNOWN_KEYWORD: Final = late_pattern(
     r"""Unknown name \\*['"](\$?\w+)\\*['"] at \\*['"]?[^'"\n]*(?:parameters|input_schema|schema)""", re.IGNORECASE
 )
-
-#: Keywords whose value has schemas by names that are not keywords.
-_BY_NAME: Final = frozenset({"properties", "$defs", "definitions", "patternProperties", "dependentSchemas"})
 
 
 def _schemas(body: Json) -> Iterator[tuple[Json, str]]:
@@ -100,6 +97,8 @@ class WithoutKeyword(msgspec.Struct, frozen=True):
 
     def apply(self, body: Json) -> None:
         """See `Adaptation.apply`."""
+        from ..wires.schema_walk import mapped  # noqa: PLC0415  few servers refuse a schema
+
         for holder, name in _schemas(body):
             holder[name] = mapped(holder[name], lambda schema: _lacking(schema, self.keyword))
 
@@ -108,24 +107,9 @@ def _lacking(schema: Json, keyword: str) -> Json:
     return {name: value for name, value in schema.items() if name != keyword}
 
 
-def mapped(schema: Any, change: Callable[[Json], Json]) -> Any:
-    """Return *schema* with a *change* of it and of each schema in it. JSON has an end, and requests a greatest depth."""
-    if isinstance(schema, list):
-        return [mapped(each, change) for each in schema]
-    if not isinstance(schema, dict):
-        return schema
-    return {name: _mapped_member(name, value, change) for name, value in change(schema).items()}
-
-
-def _mapped_member(name: str, value: Any, change: Callable[[Json], Json]) -> Any:
-    if name in ("enum", "const", "default", "examples", "required"):
-        return value
-    if name in _BY_NAME and isinstance(value, dict):
-        return {key: mapped(each, change) for key, each in value.items()}
-    return mapped(value, change)
-
-
 def _has(schema: Any, keyword: str) -> bool:
+    from ..wires.schema_walk import mapped  # noqa: PLC0415  few servers refuse a schema
+
     found: list[bool] = []
 
     def look(each: Json) -> Json:

@@ -43,11 +43,11 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     """One row.
 
     ``base_url``: where it is asked; ``""`` where each customer has an address of its own. ``key_env``: the environment variable
-    of its key, ``""`` where none is needed. ``base_url_env``: the one from which clients read another base URL.
-    ``key_header``: the header that carries the bare key, ``""`` for ``Authorization:
-    Bearer``. ``forms``: the `adaptations` that hold for all its models, so that no refusal is needed to learn them.
-    ``continuation``: how it continues an answer, None where that is found out. ``call_id_length``: the letters and digits that
-    ids of tool calls must have, 0 for any. ``reasoning``: the member of its answers that holds the reasoning. ``embeds``:
+    of its key, ``""`` where none is needed; ``other_key_env``: the one that is read where that is not set. ``base_url_env``:
+    the one from which clients read another base URL. ``key_header``: the header that carries the bare key, ``""`` for
+    ``Authorization: Bearer``. ``forms``: the `adaptations` that hold for all its models, so that no refusal is needed to learn
+    them. ``continuation``: how it continues an answer, None where that is found out. ``call_id_length``: the letters and digits
+    that ids of tool calls must have, 0 for any. ``reasoning``: the member of its answers that holds the reasoning. ``embeds``:
     whether it has embeddings, None where that is not known. ``health``: the path under its base URL that says without cost
     whether it is up; one that begins with ``..`` is beside the API's root, ``""``: there is none.
 
@@ -59,6 +59,7 @@ class Vendor(msgspec.Struct, frozen=True, kw_only=True):
     base_url: str = ""
     base_url_env: str = ""
     key_env: str = ""
+    other_key_env: str = ""
     key_header: str = ""
     forms: tuple[str, ...] = ()
     continuation: Continuation | None = None
@@ -321,6 +322,24 @@ ANTHROPIC_VENDOR: Final = Vendor(
 )
 
 
+#: Google, in its own API, which the provider `Gemini` speaks; the row of the table is its layer for chat completions.
+GEMINI_VENDOR: Final = Vendor(
+    title="Google Gemini",
+    base_url="https://generativelanguage.googleapis.com",
+    base_url_env="GOOGLE_GEMINI_BASE_URL",
+    key_env="GEMINI_API_KEY",
+    other_key_env="GOOGLE_API_KEY",
+    key_header="x-goog-api-key",
+)
+
+
+def is_geminis(base_url: str) -> bool:
+    """Return whether the key of the environment is for *base_url*: Google's own server, or the one that the environment names
+    in its place."""
+    url = clean_base_url(base_url)
+    return url in (GEMINI_VENDOR.base_url, clean_base_url(GEMINI_VENDOR.address()))
+
+
 def is_anthropics(base_url: str) -> bool:
     """Return whether *base_url* is Anthropic's own server."""
     return clean_base_url(base_url).removesuffix("/v1") == ANTHROPIC_VENDOR.base_url
@@ -362,7 +381,8 @@ def key_for(vendor: Vendor, given: str | None, headers: Mapping[str, str]) -> st
     unless the client's own *headers* say already who asks. Raises `ConfigError` where one is needed and not set."""
     if given is not None or not vendor.key_env or _names_asker(headers):
         return given
-    key = os.environ.get(vendor.key_env, "").strip()
+    names = [name for name in (vendor.key_env, vendor.other_key_env) if name]
+    key = next((found for name in names if (found := os.environ.get(name, "").strip())), "")
     if not key:
         advice = "set it, or give the key (api_key; --api-key on the command line)"
         raise ConfigError(
@@ -373,7 +393,7 @@ def key_for(vendor: Vendor, given: str | None, headers: Mapping[str, str]) -> st
 
 def _names_asker(headers: Mapping[str, str]) -> bool:
     """Whether a caller's own headers say already who asks."""
-    return any(name.lower() in ("authorization", "api-key", "x-api-key") for name in headers)
+    return any(name.lower() in ("authorization", "api-key", "x-api-key", "x-goog-api-key") for name in headers)
 
 
 # ---- who a server is

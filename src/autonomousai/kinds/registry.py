@@ -6,6 +6,7 @@ from typing import Final
 
 from .anthropic import AnthropicConfig
 from .autonomousai import AutonomousAIConfig
+from .gemini import GeminiConfig
 from .kind import UpstreamConfig
 from .llamacpp import LlamaCppConfig
 from .openai import OpenAIConfig
@@ -14,6 +15,7 @@ _KINDS: Final[tuple[type[UpstreamConfig], ...]] = (
     LlamaCppConfig,
     OpenAIConfig,
     AnthropicConfig,
+    GeminiConfig,
     AutonomousAIConfig,
 )
 

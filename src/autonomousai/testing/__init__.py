@@ -11,6 +11,7 @@ from .documents import document_script, embedding_list, text_chunks, text_comple
 from .doubles.double import Double
 from .doubles.fixtures import LiveLLM, RecordedLLM, ScriptedLLM
 from .doubles.makers import live, record, replay, scripted
+from .gemini import gemini_answer, gemini_chunks, gemini_event
 from .messages import message, message_event, message_events
 from .provider import Call, ScriptedProvider, answer, embeddings
 from .recordings.recording import Recording, RecordingError
@@ -53,6 +54,9 @@ __all__ = [
     "embedding_list",
     "embeddings",
     "event",
+    "gemini_answer",
+    "gemini_chunks",
+    "gemini_event",
     "live",
     "message",
     "message_event",

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any, Final, Literal, NamedTuple
 
 from .completions import chunks, completion, event
+from .gemini import gemini_answer, gemini_chunks, gemini_event
 from .messages import message, message_event, message_events
 from .responses import response, response_event, response_events
 
-ApiName = Literal["chat", "messages", "responses"]
+ApiName = Literal["chat", "messages", "responses", "gemini"]
 
 
 class SpokenApi(NamedTuple):
@@ -65,10 +66,21 @@ APIS: Final[dict[ApiName, SpokenApi]] = {
         {"type": "error", "code": "server_error", "message": _FAILURE, "param": None, "sequence_number": 99},
         b'event: response.output_text.delta\ndata: {"type":"response.output_text.delta","delta": \n\n',
     ),
+    "gemini": SpokenApi(
+        gemini_chunks,
+        gemini_answer,
+        partial(gemini_chunks, finish=None),
+        gemini_chunks,  # the reason is in the last event that there is
+        gemini_event,
+        {"error": {"code": 500, "message": _FAILURE, "status": "INTERNAL"}},
+        b'data: {"candidates": [{"content": {"parts": [{"text": \r\n\r\n',
+    ),
 }
 
 
 def api_of(target: str) -> ApiName:
     """Return the API of a request's *target*, by the end of its path: that of chat completions where it names no other one."""
     path = target.partition("?")[0].rstrip("/")
+    if path.endswith((":streamGenerateContent", ":generateContent")):
+        return "gemini"
     return "messages" if path.endswith("/messages") else "responses" if path.endswith("/responses") else "chat"

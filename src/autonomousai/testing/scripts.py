@@ -9,6 +9,7 @@ from typing import Any
 
 from .apis import APIS, ApiName, api_of
 from .completions import chunks, completion, event
+from .gemini import gemini_answer, gemini_chunks
 from .messages import message, message_events
 from .responses import response, response_events
 from .steps import JSON, SSE, Close, Hang, Head, Pause, Raw, Reset, Send, Step
@@ -17,8 +18,8 @@ from .steps import JSON, SSE, Close, Hang, Head, Pause, Raw, Reset, Send, Step
 class Script:
     """How one request is answered: steps, played in order. The class methods are the answers and faults by name.
 
-    ``api``: the API that a fault speaks, ``"chat"``, ``"messages"`` or ``"responses"``. A name of `FAULTS` that is played
-    speaks that of the request's path.
+    ``api``: the API that a fault speaks, ``"chat"``, ``"messages"``, ``"responses"`` or ``"gemini"``. A name of `FAULTS` that
+    is played speaks that of the request's path.
     """
 
     def __init__(self, *steps: Step) -> None:
@@ -59,6 +60,16 @@ class Script:
     def response(cls, *parts: str | Mapping[str, Any], **fields: Any) -> Script:
         """A whole answer of OpenAI's Responses API, whatever was asked for; ``fields``: the arguments of `response`."""
         return cls._document(response(*parts, **fields))
+
+    @classmethod
+    def gemini(cls, *parts: str | Mapping[str, Any], headers: Mapping[str, str] | None = None, **end: Any) -> Script:
+        """A streamed answer of Google's Gemini API; ``end``: the arguments of `gemini_chunks`."""
+        return cls.body(gemini_chunks(*parts, **end), headers=headers)
+
+    @classmethod
+    def gemini_document(cls, *parts: str | Mapping[str, Any], **fields: Any) -> Script:
+        """A whole answer of Google's Gemini API, whatever was asked for; ``fields``: the arguments of `gemini_answer`."""
+        return cls._document(gemini_answer(*parts, **fields))
 
     @classmethod
     def _document(cls, body: bytes) -> Script:

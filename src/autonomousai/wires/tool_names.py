@@ -1,5 +1,5 @@
-"""Names of tools that are longer than OpenAI's APIs take them, or have other characters than those and Anthropic's: MCP servers
-have such names, and other servers take them."""
+"""Names of tools that are longer than OpenAI's APIs take them, have other characters than those and Anthropic's, or begin with
+another one than Google's: MCP servers have such names, and other servers take them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,9 @@ LONGEST: Final = 64
 
 _NOT_IN_NAMES: Final = late_pattern(r"[^a-zA-Z0-9_-]")
 
+#: What a name begins with at Google.
+_BEGINNING: Final = late_pattern(r"[a-zA-Z_]")
+
 
 def shortened(name: str, meant: str) -> str:
     """Return a name that begins as *name* does, and is of what is *meant* alone."""
@@ -37,6 +40,8 @@ def short_name(name: str) -> str:
         assert short_name("files.read") == "files_read_601e4eb6"
     """
     clean = _NOT_IN_NAMES.sub("_", name)
+    if clean and not _BEGINNING.match(clean):
+        clean = f"_{clean}"
     return name if clean == name and len(name) <= LONGEST else shortened(clean, name)
 
 

@@ -6,14 +6,11 @@ follow one another are one. Empty text is left out: the API refuses it.
 
 from __future__ import annotations
 
-import binascii
 import json
-import re
-from base64 import b64decode, b64encode
+from base64 import b64decode
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any, Final
-from urllib.parse import unquote_to_bytes
 
 from ...events import Message, Messages
 from ...late import late_pattern
@@ -26,24 +23,14 @@ from .members import Json
 #: What a tool's input is where the model wrote arguments that are no JSON object, by the vendor's own advice.
 _INVALID: Final = "INVALID_JSON"
 
-_DATA_URL: Final = late_pattern(r"data:([^;,]*)((?:;[^;,]*)*),(.*)", re.DOTALL | re.IGNORECASE)
 _NOT_IN_IDS: Final = late_pattern(r"[^a-zA-Z0-9_-]")
 #: Ids as Kimi draws them, whose template finds the name of the function and the number of the call in them: a server of that
 #: model wants them back as they are, and Anthropic's own refuses them.
 _OF_KIMI: Final = late_pattern(r"functions\.[a-zA-Z0-9_-]+:\d+")
-_MEDIA_TYPES: Final = {"image/jpg": "image/jpeg", "": "text/plain"}
 _MARK: Final = "cache_control"
 
 #: What an empty message says, where there must be one.
 _NO_CONTENT: Final = "(no content)"
-
-#: How images and documents begin, and what they are: the API refuses one that is said to be another.
-_BEGINNINGS: Final = (
-    (b"\xff\xd8\xff", "image/jpeg"),
-    (b"\x89PNG\r\n\x1a\n", "image/png"),
-    (b"GIF8", "image/gif"),
-    (b"%PDF-", "application/pdf"),
-)
 
 
 def write_messages(messages: Messages) -> tuple[list[Json], list[Json]]:
@@ -280,28 +267,13 @@ def _file(file: Json, where: str) -> Json:
 
 def _source_of(url: str, where: str, kind: str) -> Json:
     """Return the block of an image or a document at an address, or in it."""
-    if (match := _DATA_URL.fullmatch(url.strip())) is None:
+    from ..data_urls import read_data_url  # noqa: PLC0415  few conversations hold a file
+
+    if (held := read_data_url(url, where)) is None:
         return {"type": kind, "source": {"type": "url", "url": url}}
-    media_type = _MEDIA_TYPES.get(match[1].lower(), match[1].lower())
-    try:
-        if "base64" in match[2].lower().split(";"):
-            data = re.sub(r"\s", "", unquote_to_bytes(match[3]).decode("ascii"))
-            b64decode(data, validate=True)
-        else:
-            data = b64encode(unquote_to_bytes(match[3])).decode("ascii")
-    except (binascii.Error, ValueError):
-        raise refusal(where, "holds a data: URL that is no base64", "invalid_base64") from None
-    media_type = _seen(b64decode(data[:24])) or media_type
+    media_type, data = held
     if media_type.startswith("text/"):
         text = b64decode(data).decode("utf-8", "replace")
         return {"type": "document", "source": {"type": "text", "media_type": "text/plain", "data": text}}
     kind = "image" if media_type.startswith("image/") else "document"
     return {"type": kind, "source": {"type": "base64", "media_type": media_type, "data": data}}
-
-
-def _seen(beginning: bytes) -> str | None:
-    """Return what an image or a document is, by its first bytes: programs name it after a file, or as they name all. None for
-    one that is not known."""
-    if beginning[:4] == b"RIFF" and beginning[8:12] == b"WEBP":
-        return "image/webp"
-    return next((media_type for begin, media_type in _BEGINNINGS if beginning.startswith(begin)), None)

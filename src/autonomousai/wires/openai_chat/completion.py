@@ -25,7 +25,7 @@ from ...events import (
     ToolCallDelta,
     join_tool_calls,
 )
-from ...sealed_thoughts import member_of, sealed_in
+from ...sealed_thoughts import members_of, sealed_in
 from ..citations import as_chat
 from ..finish_reasons import chat_reason, with_foreign_reason
 from ..foreign_errors import error_in_event
@@ -265,7 +265,7 @@ def _choice(index: int, events: Batch, reason: str | None) -> dict[str, Any]:
             content += event.content or ()
             refusal += event.refusal or ()
         elif (sealed := sealed_in(event)) is not None:
-            choice["message"].setdefault(member_of(sealed), []).append(sealed)
+            merge_values(choice["message"], members_of(sealed))
     if content or refusal:
         choice["logprobs"] = {"content": content or None, "refusal": refusal or None}
     return choice

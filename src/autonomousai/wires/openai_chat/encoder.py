@@ -28,7 +28,7 @@ from ...events import (
     ToolCallDelta,
     Usage,
 )
-from ...sealed_thoughts import member_of, sealed_in
+from ...sealed_thoughts import members_of, sealed_in
 from ..citations import as_chat
 from ..finish_reasons import STANDARD, chat_reason, with_foreign_reason
 from ..json import join_strings
@@ -145,7 +145,7 @@ class ChatStreamEncoder:
             self._add_bound(pieces, event, list(islice(others, event.covers)))
         elif type(event) is Extra:
             if (sealed := sealed_in(event)) is not None:
-                self._add(pieces, _json({member_of(sealed): [sealed]}))
+                self._add(pieces, _json(members_of(sealed)))
         elif type(event) is ForeignEvent:
             if event.wire == WIRE:
                 kind = None if event.event == "message" else event.event

@@ -145,6 +145,53 @@ ANTHROPIC: Final[Mapping[str, FieldUse]] = {
     "web_search_options": refused("is not supported by the Messages API; name its own tool for that in tools"),
 }
 
+# ---- the column of the Gemini API -------------------------------------------------------------------------------------
+
+#: What it has no word for; how the others are written: `google_gemini.upstream_request`.
+_NOT_IN_GEMINI: Final = (
+    *("stream_options", "min_p", "typical_p", "repeat_penalty", "repetition_penalty", "logit_bias", "parallel_tool_calls"),
+    *("reasoning_format", "separate_reasoning", "enable_thinking", "think", "chat_template_kwargs", "verbosity", "prediction"),
+    *("prompt_cache_key", "prompt_cache_retention", "store", "metadata", "safety_identifier", "service_tier", "user"),
+)
+
+GEMINI: Final[Mapping[str, FieldUse]] = {
+    **{name: honoured() for name in ("model", "stream")},
+    "messages": approximated("system messages go first, as `systemInstruction`"),
+    **{
+        name: honoured(says=f"as `{theirs}`")
+        for name, theirs in {
+            "temperature": "temperature",
+            "top_p": "topP",
+            "top_k": "topK",
+            "presence_penalty": "presencePenalty",
+            "frequency_penalty": "frequencyPenalty",
+            "max_tokens": "maxOutputTokens",
+            "max_completion_tokens": "maxOutputTokens",
+            "n": "candidateCount",
+            "logprobs": "responseLogprobs",
+            "top_logprobs": "logprobs",
+            "modalities": "responseModalities",
+            "functions": "tools",
+            "function_call": "tool_choice",
+        }.items()
+    },
+    "seed": honoured(says="-1: none; above 31 bits the remainder"),
+    "stop": honoured(says="as `stopSequences`; the API takes 5"),
+    "tools": honoured(
+        says="functions, custom tools as functions of one text, and tools of the vendor's own, such as `googleSearch`"
+    ),
+    "tool_choice": honoured(says="as `toolConfig`"),
+    "response_format": honoured(says="as `responseMimeType` and `responseJsonSchema`"),
+    "reasoning_effort": approximated("as `thinkingConfig`: a level, until Gemini 2.5 a number of tokens"),
+    "reasoning": approximated("its `effort`; with a `summary` thoughts are shown"),
+    "thinking": approximated("as `thinkingConfig`"),
+    "thinking_budget": approximated("as `thinkingConfig`"),
+    "include_reasoning": approximated("as `includeThoughts`"),
+    "web_search_options": approximated("as the tool `googleSearch`"),
+    **dict.fromkeys(_NOT_IN_GEMINI, DROPPED),
+    "audio": refused("is not supported by the Gemini API as an upstream; answers are text and images"),
+}
+
 # ---- rows -------------------------------------------------------------------------------------------------------------
 
 SAMPLING: Final = (
@@ -338,32 +385,37 @@ OPTIONS_NEED_A_STREAM: Final = FieldRule(
 )
 
 OTHERS_SAY: Final = (
-    "A field without a row is passed on to upstreams of the kinds `openai`, `anthropic` and `autonomousai`, which may know it "
-    "(`structured_outputs`, …); the embedded engine refuses it, unless it asks for what is the case anyway (`min_tokens: 0`)."
+    "A field without a row is passed on to upstreams of the kinds `openai`, `anthropic`, `gemini` and `autonomousai`, which "
+    "may know it (`structured_outputs`, …); the embedded engine refuses it, unless it asks for what is the case anyway "
+    "(`min_tokens: 0`)."
 )
 
 
-def _at_anthropic(row: RequestField) -> RequestField:
-    """Return *row* with what becomes of the field at an upstream that speaks the Messages API."""
-    use = ANTHROPIC.get(row.name)
-    return row if use is None else msgspec.structs.replace(row, uses={**row.uses, "anthropic": use})
+#: By kind of upstream.
+_COLUMNS: Final[Mapping[str, Mapping[str, FieldUse]]] = {"anthropic": ANTHROPIC, "gemini": GEMINI}
+
+
+def _at_vendors(row: RequestField) -> RequestField:
+    """Return *row* with what becomes of the field at upstreams that speak a vendor's own API."""
+    uses = {kind: column[row.name] for kind, column in _COLUMNS.items() if row.name in column}
+    return msgspec.structs.replace(row, uses={**row.uses, **uses}) if uses else row
 
 
 #: What every wire has whose requests become chat completions.
 SHARED: Final = tuple(
-    map(_at_anthropic, (STREAM, STREAM_OPTIONS, *SAMPLING, *LENGTH, *TOOLS, *ANSWER, *THINKING, *ADMINISTRATION))
+    map(_at_vendors, (STREAM, STREAM_OPTIONS, *SAMPLING, *LENGTH, *TOOLS, *ANSWER, *THINKING, *ADMINISTRATION))
 )
 
 CHAT: Final = FieldTable(
     name="ChatRequest",
     says=f"A request of the OpenAI API. {OTHERS_SAY}",
     rows=table_of(
-        _at_anthropic(
+        _at_vendors(
             RequestField(
                 "model", TEXT, "One of `GET /v1/models`, or an alias; absent or empty: the default model.", uses=_TAKEN
             )
         ),
-        _at_anthropic(
+        _at_vendors(
             RequestField(
                 "messages",
                 MESSAGES,

@@ -91,7 +91,10 @@ class OpenAIEmbeddingsWire(DocumentWire):
     def check_answer(self, batch: Batch, asked: bytes) -> None:
         """See `Wire.check_answer`: vectors are distinguished by their order alone, so none may be missing."""
         inputs = _decode_asked(asked).input
-        count = len(inputs) if isinstance(inputs, list) and not isinstance(inputs[0], int) else 1
+        self._check_count(batch, len(inputs) if isinstance(inputs, list) and not isinstance(inputs[0], int) else 1)
+
+    def _check_count(self, batch: Batch, count: int) -> None:
+        """Raise `StreamError` unless *batch* has so many vectors."""
         if (vectors := len(self.members_of(batch)["data"])) != count:
             raise StreamError(f"the server answered {count} inputs with {vectors} embeddings", status=200, retryable=True)
 

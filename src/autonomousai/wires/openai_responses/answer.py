@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...events import Annotations, Batch, Extra, FinishReason, LogProbs, Started
+from ...sealed_thoughts import sealed_in
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..provenance import KEY
@@ -36,7 +37,7 @@ def _sole_text(events: Batch) -> str | None:
         if type(event) is str:
             texts.append(event)
         elif type(event) is Extra:
-            if event.wire == WIRE:
+            if event.wire == WIRE or sealed_in(event) is not None:
                 return None
         elif type(event) is not Started and type(event) is not FinishReason:
             return None

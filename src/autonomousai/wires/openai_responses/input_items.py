@@ -15,7 +15,7 @@ import msgspec
 
 from ...errors import InvalidMessagesError
 from ...events import Message, Messages
-from ...sealed_thoughts import BLOCKS, DETAILS, OF_CALL, add_sealed, is_packed, unpack
+from ...sealed_thoughts import BLOCKS, DETAILS, OF_CALL, add_sealed, is_of_call, is_packed, unpack
 from ..custom_tools import custom_arguments
 from ..message_schemas import ref
 from ..messages import REASONING, check_messages, text_of, with_one_system_message
@@ -191,7 +191,7 @@ def _with_messages(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _with_signatures(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return *items* with what a vendor gave with a call in the call, where that came back in an item before it."""
     thoughts = [unpack(item.get("encrypted_content")) for item in items if item.get("type") == "reasoning"]
-    said = {sealed.get("id"): sealed.get("content") for sealed in thoughts if sealed is not None and sealed["type"] == OF_CALL}
+    said = {sealed["id"]: sealed.get("content") for sealed in thoughts if sealed is not None and is_of_call(sealed)}
     if not said:
         return items
     return [
@@ -239,7 +239,7 @@ def _read_answer(content: Any, messages: Messages) -> None:
 def _read_reasoning(item: dict[str, Any], messages: Messages) -> None:
     """Add what the assistant thought to what it says with it: some servers want it back. Dropped where nothing follows."""
     thoughts, packed = _thoughts(item.get("content")) or _thoughts(item.get("summary")), item.get("encrypted_content")
-    is_sealed = is_packed(packed) and (unpack(packed) or {}).get("type") != OF_CALL
+    is_sealed = is_packed(packed) and not is_of_call(unpack(packed))
     if not (thoughts or is_sealed):
         return
     if not messages or messages[-1]["role"] != "assistant":
@@ -257,7 +257,7 @@ def _thoughts(parts: Any) -> str:
 
 def _only_thinks(message: Message) -> bool:
     return (
-        bool(message.keys() & {REASONING, BLOCKS, DETAILS})
+        bool(message.keys() & {REASONING, BLOCKS, DETAILS, OF_CALL})
         and message["content"] is None
         and not message.keys() & {"tool_calls", "refusal"}
     )
