@@ -180,6 +180,10 @@ _LONG_CONTEXT: Final = "[1m]"
 #: The tag that Ollama's clients add to a name that has none.
 _LATEST: Final = ":latest"
 
+#: What Ollama's names begin with in full.
+_REGISTRY: Final = "registry.ollama.ai/"
+_LIBRARY: Final = "library/"
+
 
 def other_spellings(model: str) -> list[str]:
     """Return the names that a caller may mean by *model*, where there is no model of that name.
@@ -188,8 +192,9 @@ def other_spellings(model: str) -> list[str]:
 
         assert other_spellings("opus[1m]") == ["opus", "opus:latest"]
         assert other_spellings("llama:latest") == ["llama:latest", "llama"]
+        assert other_spellings("library/llama") == ["llama", "llama:latest"]
     """
-    bare = model
+    bare = model.removeprefix(_REGISTRY).removeprefix(_LIBRARY)
     while bare[-len(_LONG_CONTEXT) :].lower() == _LONG_CONTEXT:
         bare = bare[: -len(_LONG_CONTEXT)]
     return [bare, bare.removesuffix(_LATEST) if bare.endswith(_LATEST) else f"{bare}{_LATEST}"]

@@ -45,6 +45,35 @@ async def test_the_async_client_generates(real_server: str) -> None:
     assert text == whole.response != ""
 
 
+def test_a_conversation_continues_by_its_context(engine: ollama.Client) -> None:
+    """Which is of the client's types; so are the durations, which clients divide by."""
+    options = {"num_predict": 8, "temperature": 0}
+    first = engine.generate(model="llama", prompt="Name a colour.", options=options)
+    second = engine.generate(model="llama", prompt="Another?", context=first.context, options=options)
+
+    assert first.context
+    assert (second.prompt_eval_count or 0) > (first.prompt_eval_count or 0)
+    assert (first.total_duration or 0) >= (first.eval_duration or 0) > 0
+
+
+def test_a_raw_prompt_is_continued(engine: ollama.Client) -> None:
+    """As it is, without a conversation around it; a template of the caller's own writes one."""
+    options = {"num_predict": 4, "temperature": 0}
+    raw = engine.generate(model="llama", prompt="One, two, three,", raw=True, options=options)
+    written = engine.generate(model="llama", prompt="three", template="One, two, {{ .Prompt }},", options=options)
+
+    assert raw.response == written.response != ""
+    assert (raw.prompt_eval_count or 99) < 12
+
+
+def test_a_model_is_loaded_pulled_and_listed(engine: ollama.Client) -> None:
+    """As programs do before they ask."""
+    assert "load" == engine.chat(model="llama", messages=[]).done_reason
+    assert "unload" == engine.generate(model="llama", keep_alive=0).done_reason
+    assert "success" == list(engine.pull("llama", stream=True))[-1].status
+    assert "llama:latest" in [model.model for model in engine.ps().models]
+
+
 def test_an_answer_obeys_a_schema(engine: ollama.Client) -> None:
     """As pydantic writes it."""
 

@@ -92,6 +92,15 @@ async def test_a_path_of_another_server_is_ours(port: int, path: str) -> None:
     assert 200 == (await ask(port, request("POST", path, {"messages": [{"role": "user", "content": "Hi"}]}))).status
 
 
+@pytest.mark.parametrize("before", ["/v1", "/api", "/ollama", "/ollama/api", "/v1/api"])
+@pytest.mark.parametrize("path", ["/api/tags", "/api/version", "/api/ps"])
+async def test_a_path_of_ollamas_is_ours(port: int, before: str, path: str) -> None:
+    """As its answers are behind the same base URL."""
+    got = await ask(port, request("GET", before + path))
+
+    assert (200, False) == (got.status, "error" in got.json())
+
+
 @pytest.mark.parametrize("path", ["/v1/v1/messages?beta=true", "/anthropic/v1/messages", "/api/v1/v1/messages"])
 async def test_a_path_of_anothers_messages_is_ours(port: int, path: str) -> None:
     """Its errors have the shape of its API."""
@@ -101,7 +110,11 @@ async def test_a_path_of_anothers_messages_is_ours(port: int, path: str) -> None
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/v1/models", "/api/models", "/openai/v1/models", "/openai/models", "/api/v1/models/llama"]
+    "path",
+    [
+        *("/v1/v1/models", "/api/models", "/openai/v1/models", "/openai/models", "/api/v1/models/llama", "/api/v0/models"),
+        *("/v1/models/llama:latest", "/v1/models/library/llama"),
+    ],
 )
 async def test_the_list_of_models_is_there_too(port: int, path: str) -> None:
     """And a model of it."""

@@ -20,6 +20,14 @@ from autonomousai.wires.ollama.wire import OLLAMA
 HEAD = AnswerHead("chatcmpl-1", 1700000000, "m")
 GENERATED = AnswerHead("chatcmpl-1", 1700000000, "m", echo={"generated": []})
 STAMP = {"model": "m", "created_at": "2023-11-14T22:13:20Z"}
+#: Templates with what is not known: loops, pipes, and conditions that do not end.
+TEMPLATES = (
+    "{{ range .Messages }}{{ .Content }}{{ end }}",
+    "{{ .Prompt | trim }}",
+    "{{ if .System }}a",
+    "{{ end }}",
+    "{{ .Tools }}",
+)
 #: What an answer obeys, as OpenAI's clients write it.
 OPENAIS: Any = [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}]
 #: Contexts that are of no answer of this server: tokens of Ollama's own, and damaged ones.
@@ -178,7 +186,7 @@ def test_a_prompt_and_a_system_prompt_are_messages() -> None:
         ("/api/generate", {"prompt": "a", "raw": 1}, "raw"),
         ("/api/generate", {"prompt": "a", "suffix": "b", "images": ["iVBOR"]}, "images"),
         ("/api/generate", {"options": 1}, "options"),
-        ("/api/generate", {"prompt": "a", "template": "{{ .Prompt }}"}, "template"),
+        *(("/api/generate", {"prompt": "a", "template": template}, "template") for template in TEMPLATES),
         *(("/api/generate", {"prompt": "a", "context": context}, "context") for context in FOREIGN),
     ],
     ids=str,
@@ -259,6 +267,25 @@ def test_a_raw_prompt_is_a_text_completion(asked: dict[str, Any], document: dict
     assert ("openai_completions", document, True) == (request.origin.wire, request.origin.document, request.stream)
     answer = OLLAMA.encode_answer(["Hi", STOP], AnswerHead("chatcmpl-1", 1700000000, "m", echo=request.echo))
     assert ("Hi", False) == (json.loads(answer)["response"], "context" in json.loads(answer))
+
+
+@pytest.mark.parametrize(
+    ("template", "prompt"),
+    [
+        ("{{ .Prompt }}", "Hi"),
+        ("{{.Prompt}}!", "Hi!"),
+        ("<s>{{ .System }}</s> {{ .Prompt }} A: {{ .Response }}<end>", "<s>Be.</s> Hi A: "),
+        ("{{ if .System }}[{{ .System }}]{{ else }}none{{ end }} {{ .Prompt }}", "[Be.] Hi"),
+        ("{{ if .First }}{{ if .System }}a{{ end }}b{{ else }}c{{ end }}{{ .Prompt }}", "cHi"),
+        ("{{- if .System }}\n{{ .System }}\n{{- end }}\n\n{{- .Prompt -}}  \n", "\nBe.Hi"),
+        ("none", "none"),
+    ],
+)
+def test_a_template_writes_a_raw_prompt(template: str, prompt: str) -> None:
+    """Up to where the answer stands in it."""
+    request = generate(prompt="Hi", system="Be.", template=template)
+
+    assert ("openai_completions", prompt) == (request.origin.wire, request.origin.document["prompt"])
 
 
 @pytest.mark.parametrize("streamed", [True, False])

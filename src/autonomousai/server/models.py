@@ -13,7 +13,7 @@ from starlette.routing import Route
 
 from ..errors import ModelNotFoundError
 from ..http.server.asgi import OUTER
-from ..models import MODEL_ALIASES, shown_weights
+from ..models import MODEL_ALIASES, other_spellings, shown_weights
 from ..provider import AsyncGeneratorProvider, ProviderModelMixin
 from ..wires.base import ListedModel, Wire
 from ..wires.raw import COMPLETIONS_WIRE, EMBEDDINGS_WIRE
@@ -158,9 +158,10 @@ def _model_of(
 def _wanted(models: Mapping[str, list[str]], request: Request) -> tuple[str, list[str]]:
     """Return the model that the path names, and its aliases. Raises `ModelNotFoundError`."""
     wanted = request.path_params["id"]
-    for name, aliases in models.items():
-        if wanted == name or wanted in aliases:
-            return name, aliases
+    for spelled in (wanted, *other_spellings(wanted)):
+        for name, aliases in models.items():
+            if spelled == name or spelled in aliases:
+                return name, aliases
     raise ModelNotFoundError(wanted, models)
 
 

@@ -30,9 +30,12 @@ OLLAMA_SHOW_PATH: Final = "/api/show"
 OLLAMA_PS_PATH: Final = "/api/ps"
 OLLAMA_PULL_PATH: Final = "/api/pull"
 
+#: All of these, which may stand behind what clients have in their base URL as well.
+_OLLAMAS: Final = (OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH, OLLAMA_PS_PATH, OLLAMA_PULL_PATH, "/api/tags")
+
 #: Paths that are named as they are.
 _NAMED: Final = PROBE_PATHS | {
-    *(OLLAMA_VERSION_PATH, OLLAMA_SHOW_PATH, OLLAMA_PS_PATH, OLLAMA_PULL_PATH),
+    *_OLLAMAS,
     *(USAGE_PATH, ADMIN_USAGE_PATH, USAGE_PAGE, ADMIN_PAGE),
     *("/", "/docs", "/metrics", "/openapi.json", "/v1/models"),
 }
@@ -58,7 +61,7 @@ def without_needless_slashes(path: str) -> str:
 
 #: What stands before paths like these at other servers, and stays in a base URL that is changed from one to the other; or a
 #: /v1 twice, where a client adds it itself.
-_BEFORE: Final = re.compile(r"/(?:v1beta|v1|api|openai|anthropic|gemini|google)(?=/)")
+_BEFORE: Final = re.compile(r"/(?:v1beta|v1|v0|api|ollama|openai|anthropic|gemini|google)(?=/)")
 
 #: Paths of Azure OpenAI, and of OpenAI's first API, which name the model.
 _DEPLOYMENT: Final = re.compile(r"(?:/openai/deployments|(?:/v1)?/engines)/([^/]+)(?=/)")
@@ -78,7 +81,7 @@ _RANKINGS: Final = dict.fromkeys(("/v2/rerank", "/v1/reranking", "/reranking"), 
 #: Paths that name a model, by what stands behind it.
 _NAMING: Final = {path.partition(MODEL_IN_PATH)[2]: path for path in (*SERVED, *COUNTED) if MODEL_IN_PATH in path}
 
-_PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models"})
+_PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models", *_OLLAMAS})
 _UNDER: Final = (*RESPONSES_PATHS, "/v1/models/", "/models/")
 
 

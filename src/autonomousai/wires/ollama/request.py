@@ -33,6 +33,7 @@ from ..shapes import (
     whole,
 )
 from .contexts import messages_of
+from .templates import fill_template
 
 #: The wire's name.
 WIRE: Final = "ollama"
@@ -62,17 +63,6 @@ def _one_of(*values: Any) -> Shape:
 
 def _role(param: str, value: Any) -> str:
     return str(_ROLES.check(param, value.lower() if isinstance(value, str) else value))
-
-
-def _nothing(says: str, empty: Any) -> Shape:
-    """Return the shape of a field of which only the *empty* value can be had; *says*: what to do instead."""
-
-    def check(param: str, value: Any) -> Any:
-        if type(value) is not type(empty) or value != empty:
-            raise refusal(param, says, "unsupported_parameter")
-        return value
-
-    return Shape(check, {"enum": [empty]})
 
 
 _ROLES: Final = _one_of("system", "user", "assistant", "tool", "developer", "function")
@@ -166,8 +156,6 @@ CHAT_FIELDS: Final = FieldTable(
     components=CHAT.components,
 )
 
-_TEMPLATE: Final = "cannot be had over this API; write the prompt by it, and send it with raw"
-
 GENERATE_FIELDS: Final = FieldTable(
     name="OllamaGenerateRequest",
     says="A request of Ollama's `/api/generate`. A field without a row is ignored.",
@@ -183,7 +171,12 @@ GENERATE_FIELDS: Final = FieldTable(
         RequestField("images", _IMAGES, "Images beside the prompt, in base64.", becomes="parts of the last of `messages`"),
         RequestField("raw", FLAG, "Whether the prompt is continued as it is.", becomes="a text completion"),
         RequestField("suffix", TEXT, "What follows the text that is asked for.", becomes="a text completion's `suffix`"),
-        RequestField("template", _nothing(_TEMPLATE, ""), "Another template: only none.", becomes=""),
+        RequestField(
+            "template",
+            TEXT,
+            "Another template, of texts, `if`, `else` and `end`: the prompt is written by it, and continued as it is.",
+            becomes="a text completion",
+        ),
         RequestField(
             "context",
             list_of(whole(0, 2**63 - 1)),
@@ -307,6 +300,8 @@ def read_ollama_generate(body: bytes) -> ChatRequest:
     prompt, system, images = given["prompt"], given["system"], given["images"]
     if not prompt and not images:
         return _nothing_asked(GENERATE_FIELDS, document, {GENERATED: None})
+    if (template := GENERATE_FIELDS.take(dict(document), "template")) is not None and template:
+        return _raw({**document, "prompt": fill_template(template, {"Prompt": prompt or "", "System": system or ""})})
     said = messages_of(given["context"]) if given["context"] else []
     if system:
         said = [("system", system), *(each for each in said if each[0] != "system")]
@@ -336,7 +331,7 @@ def _raw(document: Fields) -> ChatRequest:
     """Return the text completion that a request asks for: a prompt as it is, or the middle between it and a suffix."""
     document = dict(document)
     if document.get("images"):
-        raise refusal("images", "do not go with raw and suffix; send text alone", "unsupported_parameter")
+        raise refusal("images", "do not go with raw, suffix and template; send text alone", "unsupported_parameter")
     model, stream = GENERATE_FIELDS.take(document, "model"), GENERATE_FIELDS.take(document, "stream")
     given = GENERATE_FIELDS.check(document)
     fields: Fields = {"max_tokens": _RAW_LENGTH, **_options(given.get("options", {})), **_format(given.get("format", ""))}
