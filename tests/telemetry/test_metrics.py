@@ -22,6 +22,7 @@ from autonomousai.provider import AsyncGeneratorProvider
 from autonomousai.report import Attempt, Report
 from autonomousai.result import AsyncResult
 from autonomousai.server import create_app
+from autonomousai.telemetry import metrics as metrics_module
 from autonomousai.telemetry.exposition import render
 from autonomousai.telemetry.families import ANSWER_BOUNDS, ENGINE_FAMILIES, FAMILIES, INFO_FAMILIES, PREFIX
 from autonomousai.telemetry.metrics import AnswerMeter, Histogram, Metrics, engines_snapshot
@@ -159,6 +160,20 @@ async def test_pauses_between_batches_are_counted(serve, provider):
 
     assert (1, 3) == (seen.of("first_token_seconds_count"), seen.of("inter_token_seconds_count"))
     assert 0 < seen.of("inter_token_seconds_sum") < PATIENCE
+
+
+async def test_many_pauses_are_counted_together_and_each_once(serve, provider, monkeypatch):
+    """However many came before metrics are read, and between two readings."""
+    monkeypatch.setattr(metrics_module, "_TOGETHER", 4)
+    provider.play(*(answer(*"abcdefg") for _ in range(2)))
+    serving = await serve()
+
+    counts = []
+    for _ in range(2):
+        await ask(serving.port, request("POST", CHAT, STREAM))
+        counts.append((await counted(serving.port)).of("inter_token_seconds_count"))
+
+    assert [7, 14] == counts
 
 
 # ---- what a gateway did

@@ -72,18 +72,19 @@ class Histogram:
         return [*self.counts, self.sum]
 
 
-#: Requests after which what took the same way is counted together: so few that their times take little memory.
+#: Requests, and events, whose times are counted together: so few that they take little memory.
 _TOGETHER: Final = 256
 
 
 class _Series:
     """The answers of one model by one upstream. ``at_once``: the seconds of those that came complete, at the first attempt, and
-    are still to be counted."""
+    are still to be counted. ``pauses``: likewise those between two events."""
 
-    __slots__ = ("at_once", "completion", "first", "gaps", "outcomes", "prompt", "smooth", "whole")
+    __slots__ = ("at_once", "completion", "first", "gaps", "outcomes", "pauses", "prompt", "smooth", "whole")
 
     def __init__(self) -> None:
         self.at_once: list[float] = []
+        self.pauses: list[float] = []
         self.outcomes: dict[str, int] = {}
         #: Answers that took one attempt and no more, which is the usual case.
         self.smooth = 0
@@ -93,7 +94,11 @@ class _Series:
         self.whole = Histogram(ANSWER_BOUNDS)
 
     def fold(self) -> None:
-        """Count the answers that came complete."""
+        """Count the answers that came complete, and the pauses."""
+        if pauses := self.pauses:
+            pauses.sort()
+            self.gaps.observe_all(pauses)
+            pauses.clear()
         if not (seconds := self.at_once):
             return
         seconds.sort()
@@ -332,9 +337,9 @@ class AnswerMeter(msgspec.Struct, eq=False):
     _splices: int = 0
     _started: _Series | None = None
     _starter: str | None = None
-    #: From the first batch on, pauses by their length; and when the latest batch came, in a list: to set a member of a `Struct`
+    #: From the first batch on, its series' pauses; and when the latest batch came, in a list: to set a member of a `Struct`
     #: takes ten times as long.
-    _gaps: list[int] = None  # type: ignore[assignment]
+    _pauses: list[float] = None  # type: ignore[assignment]
     _last: list[float] = None  # type: ignore[assignment]
 
     @property
@@ -353,12 +358,14 @@ class AnswerMeter(msgspec.Struct, eq=False):
             self._starter = upstream = self.upstream
             self._started = series = self._metrics.series(self.model, upstream)
             series.first.observe(now - self.began)
-            self._gaps = series.gaps.counts
+            self._pauses = series.pauses
             self._last = [now]
         else:
-            last = self._last
-            self._gaps[bisect_left(INTER_TOKEN_BOUNDS, now - last[0])] += 1
+            last, pauses = self._last, self._pauses
+            pauses.append(now - last[0])
             last[0] = now
+            if len(pauses) >= _TOGETHER:
+                self._started.fold()
 
     def __enter__(self) -> Self:
         return self
@@ -374,8 +381,6 @@ class AnswerMeter(msgspec.Struct, eq=False):
         else:
             self.outcome = describe(exc)[0] if isinstance(exc, ProviderError) else "bug"
         series, upstream = self._started, self.upstream
-        if series is not None:
-            series.gaps.sum += self._last[0] - self.first
         if series is None or upstream != self._starter:
             series = self._metrics.series(self.model, upstream)
         series.outcomes[self.outcome] = series.outcomes.get(self.outcome, 0) + 1
