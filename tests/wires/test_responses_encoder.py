@@ -524,4 +524,6 @@ def test_a_response_that_repeats_nothing_is_written_like_any(echo: Any, unknown:
     head = AnswerHead("resp_1", 5, "llama", echo=echo)
     output = [{"type": "message", "content": "é"}]
 
-    assert msgspec.json.encode(ended(head, finish, output, unknown)) == encode_ended(head, finish, output, unknown)
+    assert msgspec.json.encode(ended(head, finish, output, unknown)) == encode_ended(
+        head, finish, msgspec.json.encode(output), unknown
+    )

@@ -11,10 +11,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from autonomousai.events import Batch, Extra, FinishReason, Reasoning, Started, Usage
+from autonomousai.sealed_thoughts import pack
 from autonomousai.testing import chunks as scripted
 from autonomousai.wires.anthropic_messages import answer as anthropic_answer
+from autonomousai.wires.anthropic_messages import short_answer as messages_short
+from autonomousai.wires.anthropic_messages.answer import write_short_stream as write_messages_stream
 from autonomousai.wires.anthropic_messages.short_answer import read_short_message
-from autonomousai.wires.base import AnswerHead
+from autonomousai.wires.base import AnswerHead, Wire
 from autonomousai.wires.openai_chat import short_answer, usual
 from autonomousai.wires.openai_chat.completion import encode_completion
 from autonomousai.wires.openai_chat.encoder import ChatStreamEncoder
@@ -23,6 +26,8 @@ from autonomousai.wires.openai_chat.short_writer import write_short_answer, writ
 from autonomousai.wires.openai_chat.usage import usage_of
 from autonomousai.wires.openai_chat.wire import OPENAI_CHAT
 from autonomousai.wires.openai_responses import answer as responses_answer
+from autonomousai.wires.openai_responses.answer import write_short_stream as write_responses_stream
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_RESPONSES
 from tests.wires import messages_streams as messages
 from tests.wires.answers import DONE, FINISH, ROLE, USAGE, Json, Outcome, chunk, sse, text, usage
 from tests.wires.test_usual_answer import CHUNKS
@@ -316,6 +321,78 @@ def test_a_cut_or_changed_message_reads_like_any(data: st.DataObject) -> None:
     assert short is None or short == read_long_message(changed)
 
 
+def test_what_most_messages_repeat_is_decoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each further answer of a server has its beginning, its texts and its counts decoded, and nothing that is known."""
+    first, second = (
+        messages.sse(
+            *USUAL_PIECES[:2], messages.text(f"{each} ä"), *USUAL_PIECES[3:4], messages.end(usage={"output_tokens": n})
+        )
+        + messages.sse(messages.STOP)
+        for n, each in enumerate(("a", '"'))
+    )
+    read_short_message(first)
+    monkeypatch.setattr(messages_short, "_read", None)
+
+    assert read_short_message(second) == read_long_message(second) is not None
+
+
+def test_so_many_messages_are_known() -> None:
+    """None with a text or a number of tokens; a server whose events are all different does not fill the memory."""
+    known: list[Any] = [messages_short._kinds, messages_short._begun, messages_short._ends]
+    for each in known:
+        each.clear()
+    for number in range(200):
+        stream = messages.sse(messages.start(), messages.block(number), messages.text("secret", number), messages.stop(number))
+        stream += messages.sse(messages.end("stop_sequence" if number % 2 else "end_turn", "stop" if number % 2 else None))
+        assert read_short_message(stream + messages.sse(messages.STOP))
+
+    assert [0 < len(each) <= messages_short._KNOWN for each in known] == [True] * 3
+    assert "secret" not in repr(known)
+    assert "output_tokens" not in repr(known)
+    assert '"stop"' not in repr(known)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a","text":"b"}}',
+        b'{"type":"content_block_delta","index":{"text":1},"delta":{"type":"text_delta","text":"b"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"text":"b","type":"text_delta"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"a"},"delta":{"type":"text_delta","text":"b"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":\n"b"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}   }',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b"}}x',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":"b\\ud83d"}}',
+        b'{"type":"content_block_delta","index":0,"delta":{"type":"text_delta","text":null}}',
+    ],
+)
+def test_an_event_that_begins_like_a_known_one_reads_like_any(event: bytes) -> None:
+    """Whatever follows its text; and what is learnt of it does not change what others say."""
+    usual = messages.sse(*USUAL_PIECES)
+    for _ in range(2):
+        odd = b"event: content_block_delta\ndata: " + event + b"\n\n"
+        stream = messages.sse(*USUAL_PIECES[:2], odd, *USUAL_PIECES[3:])
+        short = read_short_message(stream)
+
+        assert short is None or short == read_long_message(stream)
+        assert read_short_message(usual) == read_long_message(usual)
+
+
+@pytest.mark.parametrize(
+    "usage", [b'{"output_tokens":2},"usage":{"output_tokens":3}', b"{}", b"null", b'{"output_tokens":\n2}']
+)
+def test_counts_behind_a_known_end_read_like_any(usage: bytes) -> None:
+    """A member may come twice, and counts may be none."""
+    end = (
+        b'event: message_delta\ndata: {"type":"message_delta","delta":{"stop_reason":"end_turn","stop_sequence":null},"usage":'
+    )
+    for counts in (b'{"output_tokens":2}', usage):
+        stream = messages.sse(*USUAL_PIECES[:4], end + counts + b"}\n\n", messages.STOP)
+        short = read_short_message(stream)
+
+        assert short is None or short == read_long_message(stream)
+
+
 def test_what_the_vendor_sends_is_short() -> None:
     """Its streams have a ping, usage with members that are not known here, and padding after the last event."""
     begun = messages.start(usage={"input_tokens": 3, "output_tokens": 1, "service_tier": "standard"}, container=None)
@@ -360,10 +437,71 @@ def test_a_document_of_text_alone_is_written_like_any(answer: Any, said: Batch, 
     encode = ENCODE[answer]
     written = encode(events, head, extension={"length": 1})
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(answer, "_sole_text", lambda *_: None)
+        patch.setattr(answer, "text_answer" if answer is anthropic_answer else "texts_of", lambda _: None)
         at_length = encode(events, head, extension={"length": 1})
 
     assert written == at_length
+
+
+@pytest.mark.parametrize("wire", [ANTHROPIC_MESSAGES, OPENAI_RESPONSES], ids=["messages", "responses"])
+@settings(deadline=None)
+@given(said=st.lists(TEXTS_AND_MORE, max_size=5), finish=ENDS, echo=st.sampled_from([None, {"instructions": "ä"}]))
+@example(["a", '","', ""], FinishReason("stop", "finish_reason"), None)
+def test_a_stream_of_text_alone_is_written_like_any(wire: Wire, said: Batch, finish: FinishReason, echo: Any) -> None:
+    """The same bytes as event by event."""
+    events: Batch = [Started("m"), *said, finish]
+    head = AnswerHead("id_1", 1, "m", echo=echo)
+    encoder = wire.encoder(head)
+
+    written = wire.encode_stream(events, head, extension={"length": 1})
+
+    assert written == encoder.write(events) + encoder.end(finish, extension={"length": 1})
+
+
+@pytest.mark.parametrize("usage", [[1], "x", 7, True, {}])
+def test_a_usage_that_is_no_object_counts_nothing(usage: Any) -> None:
+    """It made an internal error of the answer."""
+    stream = messages.sse(messages.start(usage=usage), *USUAL_PIECES[1:])
+    short = read_short_message(stream)
+    assert short is not None
+
+    document = json.loads(ANTHROPIC_MESSAGES.encode_answer(short, HEAD))
+
+    assert short == read_long_message(stream)
+    assert document["usage"].keys() == {
+        "input_tokens",
+        "output_tokens",
+        "cache_creation_input_tokens",
+        "cache_read_input_tokens",
+    }
+    assert ANTHROPIC_MESSAGES.encode_stream(short, HEAD)
+
+
+#: What an upstream of the Messages API says around a text, and one of chat completions of a thought that its vendor wants back.
+BEGUN = Extra({"message_start": {"usage": {"input_tokens": 1}}}, 0, "anthropic_messages")
+DELTA = Extra({"message_delta": {"stop_reason": "end_turn", "stop_sequence": None}}, 0, "anthropic_messages")
+SEALED = Extra({"choices": [{"delta": {"reasoning_details": [{"data": "x"}]}}]}, 0, "openai_chat")
+
+
+@pytest.mark.parametrize("write", [write_messages_stream, write_responses_stream], ids=["messages", "responses"])
+def test_streams_of_text_alone_are_written_at_once(write: Any) -> None:
+    """Of upstreams of chat completions and of Messages; what is more than text is not."""
+    stop = FinishReason("stop", "finish_reason")
+    taken = [[Started("m"), "a", "b", stop], [Started("m"), BEGUN, "a", DELTA, stop]]
+    left = [[Started("m"), "a", Reasoning("b"), stop], [Started("m"), SEALED, "a", stop], [Started("m"), stop]]
+
+    assert all(write(events, HEAD, None) for events in taken)
+    assert not any(write(events, HEAD, None) for events in left)
+
+
+@pytest.mark.parametrize("wire", [ANTHROPIC_MESSAGES, OPENAI_RESPONSES], ids=["messages", "responses"])
+def test_an_encrypted_thought_without_words_is_part_of_a_document(wire: Wire) -> None:
+    """OpenRouter sends it beside chat completions, and wants it back with the next turn."""
+    events: Batch = [Started("m"), SEALED, "a", FinishReason("stop", "finish_reason")]
+
+    assert pack({"type": "reasoning_details", "reasoning_details": [{"data": "x"}]}).encode() in wire.encode_answer(
+        events, HEAD
+    )
 
 
 ENCODE: dict[Any, Any] = {anthropic_answer: anthropic_answer.encode_message, responses_answer: responses_answer.encode_response}

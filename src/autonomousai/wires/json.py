@@ -189,6 +189,8 @@ def join_strings(texts: list[str], between: bytes) -> bytes:
 
         assert join_strings(["a", ",", "b"], b"; ") == b'"a"; ","; "b"'
     """
+    if len(texts) == 1:
+        return msgspec.json.encode(texts[0])
     together = msgspec.json.encode(texts)
     if _is_ambiguous(together, texts):
         return between.join([msgspec.json.encode(text) for text in texts])

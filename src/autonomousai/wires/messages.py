@@ -320,6 +320,8 @@ _FIELDS: dict[str, tuple[tuple[str, Callable[[str, Any, Refuse], None]], ...]] =
 def with_one_system_message(messages: Messages) -> Messages:
     """Return *messages* with all texts of the system at the beginning in one message: the chat templates of many models take no
     second one."""
+    if len(messages) < 2 or messages[1]["role"] != "system":  # as most
+        return messages
     count = next((place for place, message in enumerate(messages) if message["role"] != "system"), len(messages))
     texts = [text_of(message["content"]) for message in messages[:count]]
     if count < 2 or any(text is None for text in texts):

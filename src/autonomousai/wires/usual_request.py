@@ -73,6 +73,12 @@ class UsualFields:
         return {name: value for name, value in zip(self._names, values, strict=True) if value is not None}
 
 
+def as_document(request: msgspec.Struct) -> dict[str, Any]:
+    """Return the body that *request* was read from: what it does not hold was not there."""
+    document: dict[str, Any] = msgspec.to_builtins(request)
+    return document
+
+
 #: The members that become fields.
 _FIELDS = ("temperature", "top_p", "max_tokens", "seed", "user")
 _values: Callable[[_UsualRequest], tuple[Any, ...]] = attrgetter(*_FIELDS)

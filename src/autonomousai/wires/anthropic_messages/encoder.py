@@ -17,7 +17,7 @@ from ..sse import encode_event
 from ..tool_names import NAMES
 from .blocks import BlockWriter
 from .errors import write_error_event
-from .message import WIRE, Payload, SaidMembers, empty_message, members_of, usage_of
+from .message import WIRE, Payload, SaidMembers, encode_begun, members_of, usage_of
 from .stop import OWN_REASONS, stop_of, stop_text_in
 
 _json = msgspec.json.Encoder().encode
@@ -57,7 +57,7 @@ class MessagesStreamEncoder:
         if not self._begun:
             self._begun = True
             said = members_of(batch, "message_start")
-            message = empty_message(self._head.id, self._head.model, said.part)
+            message = msgspec.Raw(encode_begun(self._head.id, self._head.model, said.part))
             pieces.append(self._event({"type": "message_start", "message": message, **said.event}))
         if len(batch) > RUN:
             before, run, after = split_run(batch)

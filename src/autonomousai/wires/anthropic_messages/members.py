@@ -49,6 +49,9 @@ _OF_ANY_EVENT: Final = frozenset({"type", "index", "usage", KEY})
 #: A number of tokens that is none.
 _TOO_MANY: Final = 2**63
 
+#: How many counts stand in a usage of what every server counts: the prompt and the answer.
+_BOTH: Final = 2
+
 _KNOWN_USAGE: Final = frozenset({"input_tokens", "output_tokens", "cache_read_input_tokens"})
 
 
@@ -63,9 +66,10 @@ def beside(obj: Json, part: str) -> Json:
 
 
 def unknown_of_message(message: Json) -> Json:
-    """Return the members of a message that have no event, and its usage: the prompt is counted with its beginning."""
+    """Return the members of a message that have no event, and its usage: the prompt is counted with its beginning. A usage that
+    is no object counts nothing."""
     members = {name: value for name, value in message.items() if name not in _KNOWN_MESSAGE}
-    if "usage" in members and not members["usage"]:
+    if "usage" in members and not (members["usage"] and isinstance(members["usage"], dict)):
         del members["usage"]
     return members
 
@@ -150,6 +154,8 @@ def usage_of(usage: Json | None) -> Usage | None:
     uncached, completion = _either(usage, "input_tokens", "prompt_tokens"), _either(usage, "output_tokens", "completion_tokens")
     if uncached is None and completion is None:
         return None
+    if len(usage) == _BOTH and uncached is not None and completion is not None:
+        return Usage(uncached, completion, uncached + completion)
     cached = _count(usage.get("cache_read_input_tokens"))
     prompt = (uncached or 0) + (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
     details = usage.get("output_tokens_details")

@@ -6,10 +6,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 
+import msgspec
+
 from ...events import Batch, Extra, Usage
 from ..cache_counts import cache_read, cache_written
 
 Payload = dict[str, Any]
+
+_json = msgspec.json.Encoder().encode
 
 #: The name of the wire, in events that are bound to it.
 WIRE: Final = "anthropic_messages"
@@ -39,8 +43,9 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
         read, written = cache_read(usage), cache_written(usage)
     else:
         read, written = usage.cached_tokens or 0, 0
+    uncached = usage.prompt_tokens - read - written
     counted: dict[str, Any] = {
-        "input_tokens": max(usage.prompt_tokens - read - written, 0),
+        "input_tokens": max(0, uncached),
         "cache_creation_input_tokens": written,
         "cache_read_input_tokens": read,
         "output_tokens": usage.completion_tokens,
@@ -58,20 +63,53 @@ def usage_of(usage: Usage | None) -> dict[str, Any]:
 UNCOUNTED: Final = usage_of(None)
 
 
-def empty_message(id: str, model: str, members: Payload) -> Payload:
-    """Return a message before anything is said. *members*: what an upstream of this wire said of it beside."""
-    usage = {**UNCOUNTED, **(members.get("usage") or {})}
-    return {
-        **members,
-        "id": id,
-        "type": "message",
-        "role": "assistant",
-        "model": model,
-        "content": [],
-        "stop_reason": None,
-        "stop_sequence": None,
-        "usage": usage,
-    }
+def encode_usage(usage: Usage | None, counted: Payload | None = None) -> bytes:
+    """Return the usage object of an answer as JSON. *counted*: what an upstream of this wire counted at its beginning."""
+    if (
+        usage is not None
+        and not usage.extra
+        and usage.reasoning_tokens is None
+        and (not counted or _COUNTS.issuperset(counted))
+    ):
+        read = usage.cached_tokens or 0
+        uncached = usage.prompt_tokens - read
+        return _USAGE % (max(0, uncached), read, usage.completion_tokens)
+    return _json({**UNCOUNTED, **(counted or {}), **usage_of(usage)})
+
+
+#: The members of most usage objects.
+_COUNTS: Final = frozenset(UNCOUNTED)
+_USAGE: Final = b'{"input_tokens":%d,"cache_creation_input_tokens":0,"cache_read_input_tokens":%d,"output_tokens":%d}'
+
+
+def encode_begun(id: str, model: str, members: Payload) -> bytes:
+    """Return a message before anything is said, as JSON. *members*: what an upstream of this wire said of it beside."""
+    counted = members.get("usage")
+    return b"".join(
+        (
+            b'{"id":',
+            _json(id),
+            b',"type":"message","role":"assistant","model":',
+            _json(model),
+            b',"content":[],"stop_reason":null,"stop_sequence":null,"usage":',
+            _json({**UNCOUNTED, **counted}) if counted else _UNCOUNTED,
+            encode_unknown(members),
+            b"}",
+        )
+    )
+
+
+_UNCOUNTED: Final = _json(UNCOUNTED)
+
+#: Members of a message that are written here, whatever an upstream writes in their places.
+_OWN: Final = frozenset({"id", "type", "role", "model", "content", "stop_reason", "stop_sequence", "usage", "x_autonomousai"})
+
+
+def encode_unknown(members: Payload) -> bytes:
+    """Return the other *members* of a message, as JSON that follows those."""
+    if _OWN.issuperset(members):
+        return b""
+    return b"," + _json({name: value for name, value in members.items() if name not in _OWN})[1:-1]
 
 
 class SaidMembers(NamedTuple):

@@ -12,7 +12,7 @@ import msgspec
 
 from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
-from ..usual_request import UNREADABLE, PlainText, UsualFields, checked
+from ..usual_request import UNREADABLE, PlainText, UsualFields, as_document, checked
 from .content import ACCOUNTING
 from .message import WIRE
 
@@ -22,19 +22,20 @@ class _PlainTurn(msgspec.Struct, gc=False, forbid_unknown_fields=True):
     content: PlainText
 
 
-class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """What is None is absent: a member that is null takes the longer road, and stays one."""
+
     messages: Annotated[list[_PlainTurn], msgspec.Meta(min_length=1)]
     max_tokens: Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
-    model: str | None = None
-    stream: bool | None = None
-    system: PlainText | None = None
-    temperature: int | float | None = None
-    top_p: int | float | None = None
-    stop_sequences: Annotated[list[str], msgspec.Meta(min_length=1)] | None = None
+    model: str = None  # type: ignore[assignment]
+    stream: bool = None  # type: ignore[assignment]
+    system: PlainText = None  # type: ignore[assignment]
+    temperature: int | float = None  # type: ignore[assignment]
+    top_p: int | float = None  # type: ignore[assignment]
+    stop_sequences: Annotated[list[str], msgspec.Meta(min_length=1)] = None  # type: ignore[assignment]
 
 
 _USUAL = late_decoder(_UsualMessagesRequest)
-_decode_any = msgspec.json.Decoder().decode
 
 #: The members that become fields, and those fields.
 _FIELDS: Final = UsualFields(
@@ -48,7 +49,7 @@ def read_usual_messages(body: bytes) -> ChatRequest | None:
         request = _USUAL.decode(body)
     except UNREADABLE:
         return None
-    document: dict[str, Any] = _decode_any(body)
+    document = as_document(request)
     messages: list[dict[str, Any]] = document["messages"]  # each of a role and a text: as chat completions have them
     if (system := request.system) is not None:
         if system.startswith(ACCOUNTING):

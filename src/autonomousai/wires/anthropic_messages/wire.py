@@ -12,7 +12,7 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, ListedModel, Operation, Wire
 from ..fields import FieldTable
-from .answer import encode_message
+from .answer import encode_message, write_short_stream
 from .decoder import MessageStreamDecoder
 from .document import decode_message
 from .encoder import PING, MessagesStreamEncoder
@@ -59,6 +59,11 @@ class AnthropicMessagesWire(Wire):
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> MessagesStreamEncoder:
         """See `Wire.encoder`."""
         return MessagesStreamEncoder(head, ids=ids, begun=begun)
+
+    def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_stream`."""
+        stream = write_short_stream(events, head, extension)
+        return super().encode_stream(events, head, extension=extension) if stream is None else stream
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""

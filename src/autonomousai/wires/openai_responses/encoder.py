@@ -21,7 +21,7 @@ from ..provenance import KEY
 from .errors import error_event_of, failure_of
 from .open_items import Change
 from .output import output_for, with_log_probs
-from .response import WIRE, ended, incomplete_reason, response_of
+from .response import WIRE, encode_begun, encode_ended, incomplete_reason, response_of
 
 _json = msgspec.json.Encoder().encode
 
@@ -63,8 +63,9 @@ class ResponsesStreamEncoder:
         pieces: list[bytes] = []
         if not self._begun:
             self._begun = True
-            self._add(pieces, "response.created", {"response": response_of(self._head)})
-            self._add(pieces, "response.in_progress", {"response": response_of(self._head)})
+            response = msgspec.Raw(encode_begun(self._head))
+            self._add(pieces, "response.created", {"response": response})
+            self._add(pieces, "response.in_progress", {"response": response})
         if len(batch) > RUN:
             before, run, batch = split_run(batch)
             if not run or self._ids is not None or any(type(event) is LogProbs for event in before):
@@ -93,8 +94,10 @@ class ResponsesStreamEncoder:
         is_incomplete = incomplete_reason(finish) is not None
         self._add_all(pieces, self._output.finish(is_incomplete=is_incomplete))
         unknown = self._unknown if extension is None else {**self._unknown, KEY: with_reason(extension, finish)}
-        response = ended(self._head, finish, self._output.documents(), unknown)
-        self._add(pieces, f"response.{response['status']}", {"response": response})
+        if unknown.get("status") == "incomplete":  # for a reason that is not known here
+            is_incomplete = True
+        response = encode_ended(self._head, finish, _json(self._output.documents()), unknown)
+        self._add(pieces, f"response.{'incomplete' if is_incomplete else 'completed'}", {"response": msgspec.Raw(response)})
         pieces += (self._id_line(), b"data: [DONE]\n\n")
         return b"".join(pieces)
 

@@ -304,17 +304,7 @@ _ADDERS: Final[dict[type, Callable[[Output, Any], list[Change]]]] = {
 
 def output_for(head: AnswerHead) -> Output:
     """Return the output of an answer with that *head*, still empty."""
-    return Output(_stem(head), names_of((head.echo or {}).get("tools") or ()))
-
-
-def message_of(head: AnswerHead, text: str, status: str) -> Item:
-    """Return the one item that an answer of a *text* alone is, as an `Output` makes it."""
-    part = {"type": TEXT.type, TEXT.member: text, "annotations": [], "logprobs": []}
-    return {"id": f"msg_{_stem(head)}_0", "type": "message", "status": status, "role": "assistant", "content": [part]}
-
-
-def _stem(head: AnswerHead) -> str:
-    return head.id.removeprefix("resp_")
+    return Output(head.id.removeprefix("resp_"), names_of((head.echo or {}).get("tools") or ()))
 
 
 def with_log_probs(batch: Batch) -> Iterator[tuple[Any, LogProbs | None]]:

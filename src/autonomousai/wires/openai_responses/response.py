@@ -48,7 +48,9 @@ _DEFAULTS: Final[dict[str, Any]] = {
 
 _json = msgspec.json.Encoder().encode
 
-_DEFAULTS_TEXT: Final = _json(_DEFAULTS)[1:-1]
+#: Each of them as JSON, and all of them.
+_TEXTS: Final = {name: b"%b:%b" % (_json(name), _json(value)) for name, value in _DEFAULTS.items()}
+_DEFAULTS_TEXT: Final = b",".join(_TEXTS.values())
 
 #: What is not done, whatever was asked: nothing is kept after its answer.
 _UNKEPT: Final = frozenset({"background", "store"})
@@ -102,28 +104,88 @@ _INCOMPLETE: Final = {"length": "max_output_tokens", "content_filter": "content_
 
 def incomplete_reason(finish: FinishReason) -> str | None:
     """Return why an answer that ended with *finish* is incomplete, None where it is whole."""
+    if finish.reason == "stop":  # as most answers end
+        return None
     reason = finish.standard_reason
     return None if reason is None else _INCOMPLETE.get(meaning_of(reason))
 
 
-def ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the response at its end. *unknown*: members that came from an upstream of the same wire."""
+def ended(head: AnswerHead, finish: FinishReason, output: Any, unknown: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the response at its end. *unknown*: members that came from an upstream of the same wire, and our own."""
     return response_of(head, **{**unknown, **_end(head, finish, output, unknown)})
 
 
-def encode_ended(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> bytes:
-    """Return the same as JSON. Of most answers the greater part is what says that nothing was asked."""
-    if head.echo or not unknown.keys() <= _OUR_OWN:
-        return _json(ended(head, finish, output, unknown))
-    first = _json({**_beginning(head), **_end(head, finish, output, unknown)})
-    return b"%b,%b%b}" % (first[:-1], _DEFAULTS_TEXT, b"," + _json(unknown)[1:-1] if unknown else b"")
+def _asked(echo: Mapping[str, Any] | None) -> bytes:
+    """Return what a response says of its request, as JSON without the braces. Of most the greater part is that nothing was
+    asked."""
+    if not echo:
+        return _DEFAULTS_TEXT
+    said = {name: b"%b:%b" % (_json(name), _json(value)) for name, value in echo.items()}
+    return b",".join({**_TEXTS, **said}.values())
 
+
+def encode_begun(head: AnswerHead) -> bytes:
+    """Return the response before anything was said, as JSON."""
+    return _BEGUN % (_json(head.id), head.created, _json(head.model), _asked(head.echo))
+
+
+_BEGUN: Final = (
+    b'{"id":%b,"object":"response","created_at":%d,"completed_at":null,"status":"in_progress","error":null,'
+    b'"incomplete_details":null,"model":%b,"output":[],"usage":null,%b}'
+)
+
+
+def encode_ended(head: AnswerHead, finish: FinishReason, output: bytes, unknown: Mapping[str, Any]) -> bytes:
+    """Return the response at its end as JSON, whose *output* is JSON too. *unknown*: members that came from an upstream of the
+    same wire, and our own."""
+    if not unknown.keys() <= _OUR_OWN:
+        return _json(ended(head, finish, msgspec.Raw(output), unknown))
+    reason = incomplete_reason(finish)
+    pieces = [
+        b'{"id":',
+        _json(head.id),
+        b',"object":"response","created_at":%d,"completed_at":' % head.created,
+        b'%d,"status":"completed"' % head.created if reason is None else b'null,"status":"incomplete"',
+        b',"error":null,"incomplete_details":',
+        b"null" if reason is None else b'{"reason":"%b"}' % reason.encode(),
+        b',"model":',
+        _json(head.model),
+        b',"output":',
+        output,
+        b',"usage":',
+        b"null" if finish.usage is None else _usage(finish.usage),
+        b",",
+        _asked(head.echo),
+    ]
+    if unknown:
+        pieces += (b",", _json(unknown)[1:-1])
+    pieces.append(b"}")
+    return b"".join(pieces)
+
+
+def _usage(usage: Usage) -> bytes:
+    """Return what `usage_of` returns, as JSON."""
+    if usage.extra:
+        return _json(usage_of(usage))
+    return _USAGE % (
+        usage.prompt_tokens,
+        usage.cached_tokens or 0,
+        usage.completion_tokens,
+        usage.reasoning_tokens or 0,
+        usage.total_tokens or usage.prompt_tokens + usage.completion_tokens,
+    )
+
+
+_USAGE: Final = (
+    b'{"input_tokens":%d,"input_tokens_details":{"cached_tokens":%d,"cache_write_tokens":0},'
+    b'"output_tokens":%d,"output_tokens_details":{"reasoning_tokens":%d},"total_tokens":%d}'
+)
 
 #: Members beside all others.
 _OUR_OWN: Final = frozenset({KEY})
 
 
-def _end(head: AnswerHead, finish: FinishReason, output: list[dict[str, Any]], unknown: Mapping[str, Any]) -> dict[str, Any]:
+def _end(head: AnswerHead, finish: FinishReason, output: Any, unknown: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the end of an answer says anew."""
     reason = incomplete_reason(finish)
     members: dict[str, Any] = {"output": output, "usage": None if finish.usage is None else usage_of(finish.usage)}

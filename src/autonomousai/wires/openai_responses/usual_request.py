@@ -13,25 +13,27 @@ import msgspec
 from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
 from ..messages import with_one_system_message
-from ..usual_request import UNREADABLE, PlainText, Share, Temperature, UsualFields, checked
+from ..usual_request import UNREADABLE, PlainText, Share, Temperature, UsualFields, as_document, checked
 from .response import WIRE
 
 
-class _PlainItem(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _PlainItem(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
     role: Literal["system", "developer", "user", "assistant"]
     content: PlainText
-    type: Literal["message"] | None = None
+    type: Literal["message"] = None  # type: ignore[assignment]
 
 
-class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
+class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True, omit_defaults=True):
+    """What is None is absent: a member that is null takes the longer road, and stays one."""
+
     input: PlainText | Annotated[list[_PlainItem], msgspec.Meta(min_length=1)]
-    model: str | None = None
-    stream: bool | None = None
-    instructions: PlainText | None = None
-    store: bool | None = None
-    max_output_tokens: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] | None = None
-    temperature: Temperature | None = None
-    top_p: Share | None = None
+    model: str = None  # type: ignore[assignment]
+    stream: bool = None  # type: ignore[assignment]
+    instructions: PlainText = None  # type: ignore[assignment]
+    store: bool = None  # type: ignore[assignment]
+    max_output_tokens: Annotated[int, msgspec.Meta(ge=-(2**63), le=2**63 - 1)] = None  # type: ignore[assignment]
+    temperature: Temperature = None  # type: ignore[assignment]
+    top_p: Share = None  # type: ignore[assignment]
 
 
 _USUAL = late_decoder(_UsualResponsesRequest)
@@ -60,12 +62,11 @@ def read_usual_response(body: bytes) -> ChatRequest | None:
     )
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
-    document: dict[str, Any] = msgspec.json.decode(body)
     return ChatRequest(
         request.model or "",
         checked(with_one_system_message(messages)),
         request.stream is True,
         fields=_FIELDS.of(request),
-        origin=OriginalRequest(WIRE, document),
+        origin=OriginalRequest(WIRE, as_document(request)),
         echo=_ECHO.of(request),
     )

@@ -9,7 +9,7 @@ from ...events import Batch
 from ...request import ChatRequest
 from ..base import AnswerHead, Operation, Wire
 from ..fields import FieldTable
-from .answer import encode_response
+from .answer import encode_response, write_short_stream
 from .decoder import ResponsesStreamDecoder
 from .document import decode_response
 from .encoder import ResponsesStreamEncoder, encode_error_event
@@ -51,6 +51,11 @@ class OpenAIResponsesWire(Wire):
     def encoder(self, head: AnswerHead, *, ids: Iterator[str] | None = None, begun: bool = False) -> ResponsesStreamEncoder:
         """See `Wire.encoder`."""
         return ResponsesStreamEncoder(head, ids=ids, begun=begun)
+
+    def encode_stream(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
+        """See `Wire.encode_stream`."""
+        stream = write_short_stream(events, head, extension)
+        return super().encode_stream(events, head, extension=extension) if stream is None else stream
 
     def encode_answer(self, events: Batch, head: AnswerHead, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `Wire.encode_answer`."""
