@@ -207,3 +207,115 @@ def test_what_is_bound_to_a_piece_waits_with_it() -> None:
 
     assert [b'"{"', b'"}"', b'"{"', b'"}"'] == [line.rpartition(b'"partial_json":')[2][:3] for line in pieces]
     assert [False, False, False, True] == [b'"more":1' in line for line in pieces]
+
+
+# ---- an agent's request: instructions, tools, and a conversation of calls and their results
+
+SCHEMA = {
+    "type": "object",
+    "properties": {f"path_{i}": {"type": "string", "description": "A file of the project."} for i in range(6)},
+    "required": ["path_0"],
+}
+ARGUMENTS = {"path_0": "src/main.py", "path_1": "x"}
+
+
+def agents_request(wire: Wire, turns: int, tools: int) -> bytes:
+    """A request with so many calls and their results, and so many tools, as an agent writes it."""
+    names = [f"Tool{i}" for i in range(tools)]
+    said, result = "I look at it.", "def f(): pass\n" * 60
+    calls = [(f"call_{i}", json.dumps(ARGUMENTS)) for i in range(turns)]
+    more: dict[Wire, Callable[[], Json]] = {
+        OPENAI_CHAT: lambda: {
+            "tools": [{"type": "function", "function": {"name": name, "parameters": SCHEMA}} for name in names],
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": "Mend it."},
+                *(
+                    each
+                    for call_id, arguments in calls
+                    for each in (
+                        {
+                            "role": "assistant",
+                            "content": said,
+                            "tool_calls": [
+                                {"id": call_id, "type": "function", "function": {"name": "Tool0", "arguments": arguments}}
+                            ],
+                        },
+                        {"role": "tool", "tool_call_id": call_id, "content": result},
+                    )
+                ),
+            ],
+        },
+        ANTHROPIC_MESSAGES: lambda: {
+            "max_tokens": 32000,
+            "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+            "tools": [{"name": name, "input_schema": SCHEMA} for name in names],
+            "messages": [
+                {"role": "user", "content": [{"type": "text", "text": "Mend it."}]},
+                *(
+                    each
+                    for call_id, _ in calls
+                    for each in (
+                        {
+                            "role": "assistant",
+                            "content": [
+                                {"type": "text", "text": said},
+                                {"type": "tool_use", "id": call_id, "name": "Tool0", "input": ARGUMENTS},
+                            ],
+                        },
+                        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": call_id, "content": result}]},
+                    )
+                ),
+            ],
+        },
+        OPENAI_RESPONSES: lambda: {
+            "instructions": "Be brief.",
+            "store": False,
+            "tools": [{"type": "function", "name": name, "parameters": SCHEMA} for name in names],
+            "input": [
+                {"role": "user", "content": [{"type": "input_text", "text": "Mend it."}]},
+                *(
+                    each
+                    for call_id, arguments in calls
+                    for each in (
+                        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": said}]},
+                        {"type": "function_call", "call_id": call_id, "name": "Tool0", "arguments": arguments},
+                        {"type": "function_call_output", "call_id": call_id, "output": result},
+                    )
+                ),
+            ],
+        },
+    }
+    return json.dumps({"model": "m", "stream": True, **more[wire]()}).encode()
+
+
+#: Lines of Python that a call with its result takes, and a tool, from the caller's body to the upstream's; a tenth more is
+#: no fault.
+LINES_OF_AN_AGENT: dict[tuple[Wire, Wire], tuple[int, int]] = {
+    (OPENAI_CHAT, OPENAI_CHAT): (118, 301),
+    (OPENAI_CHAT, ANTHROPIC_MESSAGES): (267, 364),
+    (OPENAI_CHAT, OPENAI_RESPONSES): (192, 315),
+    (ANTHROPIC_MESSAGES, OPENAI_CHAT): (410, 280),
+    (ANTHROPIC_MESSAGES, ANTHROPIC_MESSAGES): (458, 160),
+    (ANTHROPIC_MESSAGES, OPENAI_RESPONSES): (484, 294),
+    (OPENAI_RESPONSES, OPENAI_CHAT): (372, 322),
+    (OPENAI_RESPONSES, ANTHROPIC_MESSAGES): (531, 391),
+    (OPENAI_RESPONSES, OPENAI_RESPONSES): (381, 202),
+}
+
+
+@pytest.mark.parametrize(("caller", "upstream"), LINES_OF_AN_AGENT, ids=lambda wire: wire.name)
+def test_an_agents_request_takes_little_for_each_part(caller: Wire, upstream: Wire) -> None:
+    """Whoever asks, and whoever answers: no value is looked at again in each layer."""
+
+    def work(turns: int, tools: int) -> int:
+        body = agents_request(caller, turns, tools)
+        return lines(lambda: upstream.encode_request(caller.decode_request(body, caller.paths[0]), "m"))
+
+    work(2, 2)
+    few = work(FEW, FEW)
+
+    turn, tool = (work(MANY, FEW) - few) / (MANY - FEW), (work(FEW, MANY) - few) / (MANY - FEW)
+
+    most = LINES_OF_AN_AGENT[caller, upstream]
+    assert (turn <= 1.1 * most[0], tool <= 1.1 * most[1]) == (True, True), (turn, tool)

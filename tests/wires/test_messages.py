@@ -14,8 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autonomousai.errors import InvalidMessagesError
+from autonomousai.wires import messages as checks
 from autonomousai.wires.json import MAX_DEPTH
 from autonomousai.wires.messages import check_messages, find_part, has_images
+from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
 
 HELLO = {"role": "user", "content": "Hello"}
 CALL = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
@@ -482,14 +484,15 @@ ANYTHING = st.recursive(
 
 @given(st.lists(ANYTHING, max_size=3) | ANYTHING)
 def test_any_value_passes_or_is_refused(messages: Any) -> None:
-    """Never another exception; what passes can be written as UTF-8 JSON and is what was given."""
+    """Never another exception; what passes can be written as UTF-8 JSON, and is in its form then."""
     before = copy.deepcopy(messages)
     try:
         checked = check_messages(messages)
     except InvalidMessagesError as error:
         str(error).encode()
     else:
-        assert before == checked
+        assert json.loads(json.dumps(checked).encode()) == checked
+        assert check_messages(list(checked)) == checked
 
     assert before == messages
 
@@ -506,3 +509,61 @@ def test_a_result_in_a_block_may_be_an_object() -> None:
     messages = check_messages([{"role": "assistant", "content": [TOOL_USE]}, {"role": "user", "content": [result]}])
 
     assert {"role": "tool", "tool_call_id": "c1", "content": '{"a":1}'} == messages[1]
+
+
+SOME_TEXT = st.sampled_from(["", "a", "ä", " {}", "{}", '{"a": 1}', "null", "\ud83d", 7, None])
+CALLS = st.fixed_dictionaries(
+    {
+        "id": SOME_TEXT,
+        "type": st.sampled_from(["function", "custom", None]) | st.just("function"),
+        "function": st.fixed_dictionaries({"name": SOME_TEXT | st.just("f"), "arguments": SOME_TEXT | st.just({})}),
+    },
+    optional={"extra_content": SOME_TEXT},
+)
+TURNS = st.fixed_dictionaries(
+    {"role": st.sampled_from(["assistant", "tool", "user"]), "content": SOME_TEXT | st.just([])},
+    optional={"tool_calls": st.lists(CALLS, max_size=2), "tool_call_id": SOME_TEXT, "name": SOME_TEXT},
+)
+
+
+@given(st.lists(TURNS, min_size=1, max_size=3))
+def test_an_agents_turn_is_checked_like_any(messages: list[Any]) -> None:
+    """Calls and results in the usual form need no closer look: what comes of them is the same."""
+
+    def checked() -> Any:
+        try:
+            return check_messages(copy.deepcopy(messages))
+        except InvalidMessagesError as error:
+            return str(error)
+
+    quick = checked()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(checks, "_usual_turn", lambda message: None)
+        at_length = checked()
+
+    assert quick == at_length
+
+
+def test_the_callers_own_turns_are_not_changed() -> None:
+    """The calls are copied as well."""
+    turn = {"role": "assistant", "content": None, "tool_calls": [CALL]}
+    (checked,) = check_messages([turn])
+
+    checked["tool_calls"][0]["function"]["name"] = "other"
+
+    assert turn["tool_calls"] == [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]
+
+
+@pytest.mark.parametrize("role", ["user", "tool", "system", "function", "critic"])
+def test_calls_of_others_than_the_assistant_are_no_calls(role: str) -> None:
+    """The member is not known in their messages, and passes, whatever it holds: some of it made an internal error."""
+    others: list[Any] = ["x", 7, {"a": 1}, ["x"], [None], [{}], [{"function": None}], [{"id": 7, "function": {"arguments": 7}}]]
+    for calls in others:
+        message = {"role": role, "content": "a", "name": "f", "tool_call_id": "c", "tool_calls": calls}
+        body = json.dumps({"model": "m", "messages": [message, HELLO]}).encode()
+        request = OPENAI_CHAT.decode_request(body, OPENAI_CHAT.paths[0])
+
+        assert request.messages[0] == message
+        for wire in (OPENAI_CHAT, ANTHROPIC_MESSAGES, OPENAI_RESPONSES):
+            if wire is not ANTHROPIC_MESSAGES or role != "critic":
+                assert wire.encode_request(request, "m")

@@ -36,10 +36,14 @@ def _has_ids(message: Message) -> bool:
     return all(call.get("id") for call in _calls(message))
 
 
+def calls_of(message: Message) -> list[Any]:
+    """Return the calls that a message makes: the assistant's, which are checked. The member passes in messages of others."""
+    return (message.get("tool_calls") or []) if message["role"] == "assistant" else []
+
+
 def _calls(message: Message) -> list[Call]:
     """Return the calls of functions that a message makes."""
-    calls = message.get("tool_calls")
-    return [call for call in calls if call.get("type", "function") == "function"] if isinstance(calls, list) else []
+    return [call for call in calls_of(message) if call.get("type", "function") == "function"]
 
 
 def _results(messages: Messages, begin: int) -> list[Message]:
@@ -86,7 +90,7 @@ class DistinctIds:
 def with_distinct_ids(messages: Messages) -> Messages:
     """Return *messages* with ids of calls of which no two are the same, for servers that pair calls and results by them alone.
     What is changed is a copy: another upstream may be asked with the same messages."""
-    drawn = [call["id"] for message in messages if message.get("tool_calls") for call in _all_calls(message)]
+    drawn = [call["id"] for message in messages for call in _all_calls(message)]
     if len(drawn) == len(taken := set(drawn)):
         return messages
     ids = DistinctIds(taken)
@@ -102,8 +106,7 @@ def with_distinct_ids(messages: Messages) -> Messages:
 
 def _all_calls(message: Message) -> list[Call]:
     """Return the calls of a message that have an id, of any type."""
-    calls = message.get("tool_calls")
-    return [call for call in calls if isinstance(call.get("id"), str)] if isinstance(calls, list) else []
+    return [call for call in calls_of(message) if isinstance(call.get("id"), str)]
 
 
 def _distinct(call: Call, ids: DistinctIds, turn: int) -> Call:

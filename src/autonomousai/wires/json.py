@@ -118,17 +118,34 @@ def not_finite(value: Any) -> bool:
     """Whether *value* is, or holds in lists and dicts, a number that JSON has no word for."""
     level = [value]
     for _ in range(MAX_DEPTH):
-        if any(isinstance(node, float | Decimal) and not isfinite(node) for node in level):
+        if not _HARMLESS.issuperset(map(type, level)) and any(
+            isinstance(node, float | Decimal) and not isfinite(node) for node in level
+        ):
             return True
-        level = [
-            child
-            for node in level
-            if isinstance(node, dict | list | tuple)
-            for child in (node.values() if isinstance(node, dict) else node)
-        ]
-        if not level:
+        if not (level := _held(level)):
             break
     return False
+
+
+#: The types that most values have, and that are no such number.
+_HARMLESS: Final = frozenset({str, bool, int, type(None), dict, list})
+
+#: The types that most values have that hold no others.
+_SINGLE: Final = frozenset({str, bool, int, float, type(None)})
+
+
+def _held(level: list[Any]) -> list[Any]:
+    """Return what the lists and dicts among the values of one *level* hold."""
+    held: list[Any] = []
+    for node in level:
+        kind = type(node)
+        if kind in _SINGLE:
+            continue
+        if kind is dict or isinstance(node, dict):
+            held += node.values()
+        elif isinstance(node, list | tuple):
+            held += node
+    return held
 
 
 def text_too_deep(text: bytes, limit: int = MAX_DEPTH) -> bool:
@@ -169,17 +186,11 @@ def _count(text: bytes) -> int:
 
 def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
     """Whether lists and objects are nested deeper than *limit*. *value* must be a tree, as anything decoded from JSON is."""
-    level = [value] if isinstance(value, dict | list | tuple) else []
+    level = [value]
     for _ in range(limit):
-        if not level:
+        if not (level := _held(level)):
             return False
-        level = [
-            child
-            for node in level
-            for child in (node.values() if isinstance(node, dict) else node)
-            if isinstance(child, dict | list | tuple)
-        ]
-    return bool(level)
+    return any(isinstance(node, dict | list | tuple) for node in level)
 
 
 def join_strings(texts: list[str], between: bytes) -> bytes:

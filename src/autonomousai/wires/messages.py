@@ -61,7 +61,10 @@ def check_messages(messages: Any) -> Messages:
         plain = _plain_message(message)
         if plain is None:
             checked.plain = False
-            checked += [_check_message(index, each) for each in as_chat(_with_plain_parts(message)) or (message,)]
+            if (usual := _usual_turn(message)) is not None:
+                checked.append(usual)
+            else:
+                checked += [_check_message(index, each) for each in as_chat(_with_plain_parts(message)) or (message,)]
         else:
             checked.append(plain)
     if not checked.plain:
@@ -101,6 +104,43 @@ def _plain_message(message: Any) -> Message | None:
     ):
         return None
     return {"role": role, "content": content}
+
+
+def _usual_turn(message: Any) -> Message | None:
+    """A result of a call, or a message with calls, in the usual form and without any other member, as most of an agent's
+    conversation are: it needs no closer look. None for any other."""
+    if type(message) is not dict or len(message) != 3:
+        return None
+    role, content = message.get("role"), message.get("content")
+    if type(content) is str:
+        if not (content.isascii() or _is_writable(content)):
+            return None
+    elif content is not None or role != "assistant":
+        return None
+    if role == "tool":
+        call_id = message.get("tool_call_id")
+        usual = type(call_id) is str and call_id and call_id.isascii()
+        return {"role": "tool", "tool_call_id": call_id, "content": content} if usual else None
+    calls = message.get("tool_calls")
+    if role != "assistant" or type(calls) is not list or not calls:
+        return None
+    copies = [_usual_call(call) for call in calls]
+    return None if None in copies else {"role": "assistant", "content": content, "tool_calls": copies}
+
+
+def _usual_call(call: Any) -> dict[str, Any] | None:
+    """A call of a function that has an id, a name and arguments, and no other member; None for any other."""
+    if type(call) is not dict or len(call) != 3 or call.get("type") != "function":
+        return None
+    call_id, function = call.get("id"), call.get("function")
+    if type(call_id) is not str or type(function) is not dict or len(function) != 2:
+        return None
+    name, arguments = function.get("name"), function.get("arguments")
+    if type(name) is not str or type(arguments) is not str or not (call_id and name and arguments.startswith("{")):
+        return None
+    if not (call_id.isascii() and name.isascii() and (arguments.isascii() or _is_writable(arguments))):
+        return None
+    return {"id": call_id, "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def _is_writable(text: str) -> bool:
@@ -152,6 +192,8 @@ def _with_plain_parts(message: Any) -> Any:
 def _as_mapping(value: Any) -> Any:
     """Return what an object of a pydantic model (a message that the openai SDK has returned) or of a dataclass holds, or a call
     that an answer has given, and any other value as it is."""
+    if type(value) is dict:  # as most are
+        return value
     if type(value) is ToolCall:
         return call_in_message(value)
     dump = getattr(value, "model_dump", None)
@@ -172,6 +214,10 @@ def _plain(value: Any, above: tuple[int, ...] = ()) -> Any:
     if value is None or isinstance(value, bytes | int | float) or len(above) > MAX_DEPTH or id(value) in above:
         return value
     above = (*above, id(value))
+    if type(value) is dict:  # as most are
+        return {key: _plain(item, above) for key, item in value.items()}
+    if type(value) is list:
+        return [_plain(item, above) for item in value]
     if isinstance(value, Enum):
         return _plain(value.value, above)
     value = _as_mapping(value)
@@ -208,7 +254,8 @@ def problem_of(value: Any) -> str | None:
         if type(value) is str:
             if not value.isascii():
                 value.encode()
-        elif value is not None:
+            return None
+        if value is not None:
             msgspec.json.encode(value, enc_hook=as_plain)
     except UnicodeEncodeError:
         return f"{_HALF}; clean it with text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace')"

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from ..events import Message, Messages
-from .call_ids import give_ids
+from .call_ids import calls_of, give_ids
 from .messages import text_of
 
 #: The result of a call that has none, where the conversation went on without it: it was broken off.
@@ -20,7 +20,7 @@ def with_paired_results(messages: Messages) -> Messages:
     """Return *messages* with the results of calls behind them. One that belongs to no call is what the user says; a call
     without one gets one that says so, unless the conversation ends there. Ids that are missing are made, in place, and the
     names by which results without an id are found are left out."""
-    if not any(message["role"] == "tool" or message.get("tool_calls") for message in messages):
+    if not any(message["role"] == "tool" or calls_of(message) for message in messages):
         return messages
     give_ids(messages)
     groups: list[list[Message]] = []
@@ -37,7 +37,7 @@ def with_paired_results(messages: Messages) -> Messages:
                 )
             continue
         groups.append([message])
-        for call in message.get("tool_calls") or ():
+        for call in calls_of(message):
             if isinstance(call_id := call.get("id"), str):
                 waiting[call_id] = groups[-1]
     for call_id, group in waiting.items():

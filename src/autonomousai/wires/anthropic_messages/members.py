@@ -49,8 +49,8 @@ _OF_ANY_EVENT: Final = frozenset({"type", "index", "usage", KEY})
 #: A number of tokens that is none.
 _TOO_MANY: Final = 2**63
 
-#: How many counts stand in a usage of what every server counts: the prompt and the answer.
-_BOTH: Final = 2
+#: The counts that every server has.
+_LEAST: Final = frozenset({"input_tokens", "output_tokens"})
 
 _KNOWN_USAGE: Final = frozenset({"input_tokens", "output_tokens", "cache_read_input_tokens"})
 
@@ -154,7 +154,7 @@ def usage_of(usage: Json | None) -> Usage | None:
     uncached, completion = _either(usage, "input_tokens", "prompt_tokens"), _either(usage, "output_tokens", "completion_tokens")
     if uncached is None and completion is None:
         return None
-    if len(usage) == _BOTH and uncached is not None and completion is not None:
+    if usage.keys() == _LEAST and uncached is not None and completion is not None:
         return Usage(uncached, completion, uncached + completion)
     cached = _count(usage.get("cache_read_input_tokens"))
     prompt = (uncached or 0) + (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
