@@ -258,6 +258,73 @@ async def test_the_key_of_the_upstream_is_not_the_callers() -> None:
     assert 502 == got.status
 
 
+# ---- callers of the same API
+
+MODEL = "/v1beta/models/llama"
+ASKED: Json = {
+    "contents": [{"role": "user", "parts": [{"text": "Hi"}]}],
+    "tools": [{"googleSearch": {}}, {"urlContext": {}}],
+    "generationConfig": {"thinkingConfig": {"includeThoughts": True}, "mediaResolution": "LOW"},
+    "safetySettings": [{"category": "HARM_CATEGORY_HARASSMENT", "threshold": "BLOCK_NONE"}],
+    "unheardOf": {"a": [1]},
+}
+
+
+async def test_a_caller_of_the_same_api_is_passed_on() -> None:
+    """The request as it came, and of the answer all that the upstream says."""
+    answer = json.loads(gemini_answer(*SAID, usage={**USAGE, "trafficType": "ON_DEMAND"}))
+    answer["candidates"][0] |= {"safetyRatings": [{"category": "X"}], "urlContextMetadata": {"urlMetadata": []}}
+    async with gateway(Script.status(200, answer)) as (port, upstream):
+        got = (await ask(port, request("POST", f"{MODEL}:generateContent", ASKED))).json()
+
+    assert ASKED == upstream.requests[0].json()
+    assert "/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse" == upstream.requests[0].path
+    assert answer["usageMetadata"] == got["usageMetadata"]
+    assert answer["candidates"] == got["candidates"]
+
+
+async def test_a_stream_of_the_same_api_is_passed_on() -> None:
+    """With the thoughts that were asked for, the signature in its place, and the vendor's words at the end."""
+    async with gateway(Script.gemini(*SAID, usage=USAGE)) as (port, upstream):
+        got = await ask(port, request("POST", f"{MODEL}:streamGenerateContent?alt=sse", ASKED))
+
+    assert upstream.requests[0].path.endswith(":streamGenerateContent?alt=sse")
+    parts = [part for chunk in events(got.body) for part in chunk["candidates"][0]["content"]["parts"]]
+    assert list(SAID[2:]) == [part for part in parts if "functionCall" in part]
+    assert ["hm", "Hello"] == [part["text"] for part in parts if part.get("text")]
+    assert ("STOP", USAGE) == (events(got.body)[-1]["candidates"][0]["finishReason"], events(got.body)[-1]["usageMetadata"])
+
+
+async def test_cached_content_is_known_to_the_vendor_alone() -> None:
+    """So the request goes there, and to no other upstream."""
+    async with gateway(Script.gemini("Hello")) as (port, upstream):
+        body = {**ASKED, "cachedContent": "cachedContents/x"}
+        got = await ask(port, request("POST", f"{MODEL}:streamGenerateContent?alt=sse", body))
+
+    assert (200, body) == (got.status, upstream.requests[0].json())
+
+
+async def test_the_same_apis_counts_and_vectors_are_the_upstreams() -> None:
+    """Each at its own method."""
+    vectors = Script.status(200, {"embeddings": [{"values": [1, 2]}]})
+    async with gateway(Script.status(200, {"totalTokens": 5}), vectors) as (port, upstream):
+        counted = await ask(port, request("POST", f"{MODEL}:countTokens", {"contents": ASKED["contents"]}))
+        made = await ask(port, request("POST", f"{MODEL}:embedContent", {"content": {"parts": [{"text": "a"}]}}))
+
+    assert (5, [1, 2]) == (counted.json()["totalTokens"], made.json()["embedding"]["values"])
+    assert [":countTokens", ":batchEmbedContents"] == [f":{each.path.partition(':')[2]}" for each in upstream.requests]
+
+
+async def test_a_refusal_is_the_answer_to_a_caller_of_the_same_api() -> None:
+    """Nothing of its request is changed, but for signatures of others."""
+    refused = {"error": {"code": 400, "message": "top_k is not supported", "status": "INVALID_ARGUMENT"}}
+    async with gateway(lambda _: Script.status(400, refused)) as (port, upstream):
+        body = {**ASKED, "generationConfig": {"topK": 5}}
+        got = await ask(port, request("POST", f"{MODEL}:generateContent", body))
+
+    assert (400, 1) == (got.status, len(upstream.requests))
+
+
 def test_the_doubles_write_what_the_api_writes() -> None:
     """Line ends, and the reason in the last chunk."""
     stream = gemini_chunks("a", "b")

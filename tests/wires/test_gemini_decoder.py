@@ -58,6 +58,11 @@ def said(**candidate: Any) -> Extra:
     return Extra({"candidates": [{"index": 0, **candidate}]}, 0, WIRE)
 
 
+def counted(**usage: int) -> Extra:
+    """The usage in the API's own words."""
+    return Extra({"usageMetadata": usage}, 0, WIRE)
+
+
 def stopped(word: str = "STOP") -> Extra:
     return said(finishReason=word)
 
@@ -84,12 +89,12 @@ def cited(url: str, title: str, start: int, stop: int) -> Json:
 STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     "text": (
         sse(chunk("Hel"), chunk("lo", finish="STOP", usageMetadata={"promptTokenCount": 2, "candidatesTokenCount": 3})),
-        [M, "Hel", "lo", stopped(), end(usage=Usage(2, 3, 5))],
+        [M, "Hel", "lo", stopped(), counted(promptTokenCount=2, candidatesTokenCount=3), end(usage=Usage(2, 3, 5))],
     ),
     "the reason alone": (sse(chunk("a"), chunk(finish="STOP")), [M, "a", stopped(), end()]),
     "usage behind the reason": (
         sse(chunk("a", finish="STOP"), {"usageMetadata": {"promptTokenCount": 1}, "modelVersion": "m"}),
-        [M, "a", stopped(), end(usage=Usage(1, 0, 1))],
+        [M, "a", stopped(), counted(promptTokenCount=1), end(usage=Usage(1, 0, 1))],
     ),
     "chunks behind the reason": (
         sse(chunk("a", finish="STOP"), chunk("b", finish="STOP"), chunk("", finish="STOP")),
@@ -218,7 +223,7 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         sse({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 4}, "modelVersion": "m"}),
         [
             M,
-            Extra({"promptFeedback": {"blockReason": "SAFETY"}}, 0, WIRE),
+            Extra({"promptFeedback": {"blockReason": "SAFETY"}, "usageMetadata": {"promptTokenCount": 4}}, 0, WIRE),
             end("content_filter", Usage(4, 0, 4), filtered("prompt", "SAFETY")),
         ],
     ),
@@ -378,11 +383,12 @@ def test_the_end_is_near_once_a_reason_stands_alone() -> None:
 
 def test_a_document_is_the_same_events() -> None:
     """As the stream of one chunk, with its own evidence where it names no reason."""
-    document = chunk(
-        "Hi", finish="STOP", usageMetadata={"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}
-    )
+    usage = {"promptTokenCount": 1, "candidatesTokenCount": 2, "totalTokenCount": 3}
+    document = chunk("Hi", finish="STOP", usageMetadata=usage)
 
-    assert [M, "Hi", stopped(), end(usage=Usage(1, 2, 3))] == decode_gemini_answer(json.dumps(document).encode())
+    assert [M, "Hi", stopped(), counted(**usage), end(usage=Usage(1, 2, 3))] == decode_gemini_answer(
+        json.dumps(document).encode()
+    )
     assert [M, "Hi", FinishReason(None, "body", None, "m")] == decode_gemini_answer(json.dumps(chunk("Hi")).encode())
 
 

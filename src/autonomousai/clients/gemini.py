@@ -19,6 +19,7 @@ from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.google_gemini.upstream_request import gemini_document
+from ..wires.google_gemini.upstream_shapes import WIRE
 from ..wires.google_gemini.upstream_wire import GEMINI_UPSTREAM
 from ..wires.json import decode
 from ..wires.messages import check_messages
@@ -27,7 +28,7 @@ from ..wires.raw import EMBEDDINGS_WIRE, unsupported
 from ..wires.request_body import encode_request
 from .adaptations import Adaptations
 from .documents import fetch_document
-from .gemini_forms import GeminiAdaptations
+from .gemini_forms import GeminiAdaptations, GeminiOwnAdaptations
 from .health import is_up
 from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
@@ -89,13 +90,14 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
         self.base_url = check_base_url(base_url or GEMINI_VENDOR.address()).removesuffix(f"/{version}")
         self.url = self.base_url
         self.capabilities = Capabilities(
-            vision=vision, tools=True, schema=True, embeddings=True, context=context, wires=(EMBEDDINGS_WIRE,)
+            vision=vision, tools=True, schema=True, embeddings=True, context=context, wires=(EMBEDDINGS_WIRE, WIRE)
         )
         self.models = list(models)
         self.default_model = model or (self.models[0] if self.models else "")
         self._model = model
         self._root = f"{self.base_url}/{version}"
         self._adaptations = GeminiAdaptations()
+        self._own_adaptations = GeminiOwnAdaptations()
         self._raw_adaptations = Adaptations()
         if is_geminis(self.base_url):
             api_key = key_for(GEMINI_VENDOR, api_key, as_headers(headers))
@@ -113,11 +115,14 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
         name = self.get_model(request.model)
         merged = self._options.merged(options)
         wire: Wire = GEMINI_UPSTREAM
-        adaptations: Adaptations = self._adaptations
+        origin = request.origin
+        is_own = origin is not None and origin.wire == WIRE
+        adaptations: Adaptations = self._own_adaptations if is_own else self._adaptations
         method = ":streamGenerateContent?alt=sse" if request.stream else ":generateContent"
-        if request.is_raw:
+        is_raw = request.is_raw and not is_own
+        if is_raw:
             wire, adaptations, method = _raw_wire(name, request), self._raw_adaptations, ":batchEmbedContents"
-        else:
+        elif not is_own:
             check_messages(request.messages)
         body = wire.encode_request(request, name)
         exchange = PreparedRequest(
@@ -125,7 +130,7 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
             headers=self._headers(merged),
             body=adaptations.applied(name, body) if adaptations.wanted else body,
             clocks=clocks_of(options, self._options.clocks),
-            stream=request.stream and not request.is_raw,
+            stream=request.stream and not is_raw,
             wire=wire,
             proxy=merged.proxy,
             retries=merged.retries,
@@ -168,7 +173,8 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
 
     def status(self) -> ProviderStatus:
         """See `AsyncGeneratorProvider.status`."""
-        known = (*self._adaptations.known(), *self._raw_adaptations.known())
+        learnt = (self._adaptations, self._own_adaptations, self._raw_adaptations)
+        known = tuple(dict.fromkeys(form for each in learnt for form in each.known()))
         return ProviderStatus(orphans=self._pool.orphans, adaptations=known)
 
     async def check_health(self) -> bool | None:

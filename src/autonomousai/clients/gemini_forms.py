@@ -225,6 +225,15 @@ GEMINI_FORMS: Final[tuple[Form, ...]] = (
 )
 
 
+class GeminiOwnAdaptations(Adaptations):
+    """What was learnt of such a server by requests of callers of the same API, who get every other refusal."""
+
+    rows: ClassVar[tuple[Form, ...]] = tuple(
+        row for row in GEMINI_FORMS if row.name in ("no_thought_signatures", "no_foreign_signatures")
+    )
+    in_body: ClassVar[bool] = False
+
+
 class GeminiAdaptations(Adaptations):
     """What was learnt of a server that speaks the Gemini API."""
 

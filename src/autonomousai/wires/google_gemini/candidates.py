@@ -67,7 +67,7 @@ class _SaidOfCandidate:
 class Candidates:
     """The candidates of one answer, as its events come."""
 
-    __slots__ = ("_details", "_names", "_said", "_shows_thoughts", "members")
+    __slots__ = ("_details", "_names", "_said", "_shows_thoughts", "members", "usage")
 
     def __init__(self, head: AnswerHead) -> None:
         echo = head.echo or {}
@@ -77,6 +77,8 @@ class Candidates:
         self._details = ReasoningDetails()
         #: What an upstream of this wire said of the chunk that comes next.
         self.members: Json = {}
+        #: And what it counted, in its own words.
+        self.usage: Json = {}
 
     def read(self, batch: Batch) -> list[Json]:
         """Return what *batch* says, a candidate each; nothing of what waits for the end."""
@@ -130,6 +132,8 @@ class Candidates:
             elif name == "candidates":
                 for said in value:
                     self._add_members(candidates, said)
+            elif name == "usageMetadata":
+                self.usage = value
             else:
                 self.members[name] = value
 

@@ -85,6 +85,8 @@ class ChunkReader:
         if isinstance(feedback, dict) and (blocked := reason_in(feedback.get("blockReason"))) is not None:
             self._blocked = filtered("prompt", blocked, feedback.get("blockReasonMessage"))
         unknown = unknown_of_chunk(chunk)
+        if self.has_reasons and self._usage and "usageMetadata" in chunk:
+            unknown["usageMetadata"] = self._usage  # also what of it other APIs have nothing for
         if unknown and (said or self.has_reasons or self._started):
             said.append(extra(unknown))
         if self._started or said or self.has_reasons:

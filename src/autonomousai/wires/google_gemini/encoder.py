@@ -63,7 +63,8 @@ class GeminiStreamEncoder:
 
     def end(self, finish: FinishReason, *, extension: dict[str, Any] | None = None) -> bytes:
         """See `StreamEncoder.end`."""
-        return self._framed(_json(_ended([self._candidates.end(finish)], finish, self._stamp, extension)))
+        said = self._candidates
+        return self._framed(_json(_ended([said.end(finish)], finish, said.usage, self._stamp, extension)))
 
     def sign(self, progress: int) -> bytes:
         """See `StreamEncoder.sign`: a chunk that says nothing would be an answer that failed, so there is no number."""
@@ -140,17 +141,18 @@ def encode_gemini_answer(events: Batch, head: AnswerHead, *, extension: dict[str
         more = [part for part in ended["content"]["parts"] if not parts or part != {"text": ""}]
         first |= {**ended, "content": {**first["content"], "parts": parts + more}}
     said.sort(key=lambda each: int(each["index"]))
-    return _json(_ended(said, finish, {**candidates.members, **_stamp(head)}, extension))
+    return _json(_ended(said, finish, candidates.usage, {**candidates.members, **_stamp(head)}, extension))
 
 
 def _stamp(head: AnswerHead) -> Json:
     return {"modelVersion": head.model, "responseId": head.id}
 
 
-def _ended(candidates: list[Json], finish: FinishReason, stamp: Json, extension: dict[str, Any] | None) -> Json:
+def _ended(candidates: list[Json], finish: FinishReason, counted: Json, stamp: Json, extension: dict[str, Any] | None) -> Json:
+    """Return the end of an answer. *counted*: what an upstream of this wire said of its tokens, in its own words."""
     answer: Json = {"candidates": candidates}
     if finish.usage is not None:
-        answer["usageMetadata"] = usage_metadata(finish.usage)
+        answer["usageMetadata"] = {**usage_metadata(finish.usage), **counted}
     answer |= stamp
     if extension is not None:
         answer["x_autonomousai"] = with_reason(extension, finish, *OWN_REASONS)

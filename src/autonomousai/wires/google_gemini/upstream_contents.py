@@ -19,6 +19,7 @@ from ..fields import UNSUPPORTED
 from ..json import too_deep
 from ..shapes import refusal
 from ..tool_forms import object_of_arguments
+from .thoughts import packed_in
 
 Json = dict[str, Any]
 
@@ -131,6 +132,29 @@ def sign_calls(contents: list[Any]) -> None:
     """Say of the first call of each turn that it has no signature, where it has none."""
     for part in unsigned_calls(contents):
         part["thoughtSignature"] = UNSIGNED
+
+
+def without_foreign_signatures(contents: list[Any]) -> list[Any]:
+    """Return contents of the API's own without the thoughts that an upstream of another wire signed; a call says then that it
+    has no signature."""
+    return [_without_foreign(content) for content in contents]
+
+
+def _without_foreign(content: Any) -> Any:
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if not isinstance(parts, list) or not any(map(_is_foreign, parts)):
+        return content
+    return {**content, "parts": [_unsigned(part) if _is_foreign(part) else part for part in parts]}
+
+
+def _is_foreign(part: Any) -> bool:
+    signature = part.get("thoughtSignature") if isinstance(part, dict) else None
+    return isinstance(signature, str) and bool(packed_in(signature))
+
+
+def _unsigned(part: Json) -> Json:
+    rest = {name: value for name, value in part.items() if name != "thoughtSignature"}
+    return {**rest, "thoughtSignature": UNSIGNED} if "functionCall" in part else rest
 
 
 # ---- the assistant's -----------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
 """A request -> the body of ``POST /v1beta/models/{model}:generateContent`` (Gemini API reference, "Generating content"), for an
-upstream. It is in the terms of chat completions: what becomes of its fields is the table `CHAT`.
+upstream. The model, and whether the answer is streamed, stand in the path.
 
-The model, and whether the answer is streamed, stand in the path.
+A request that came over the same wire goes as it came, but for what was changed since, and for thoughts of other vendors. Any
+other one is in the terms of chat completions: what becomes of its fields is the table `CHAT`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from ...request import NO_SEED, ChatRequest
+from ...request import NO_SEED, ChatRequest, OriginalRequest
 from ..call_ids import with_distinct_ids
 from ..custom_tools import custom_function
 from ..messages import check_messages
@@ -17,8 +18,9 @@ from ..openai_chat.request import CHAT
 from ..pairing import with_paired_results
 from ..request_body import encode_request, request_fields
 from ..tool_names import short_name
-from .upstream_contents import write_contents
+from .upstream_contents import without_foreign_signatures, write_contents
 from .upstream_schemas import has_properties, plain_schema
+from .upstream_shapes import WIRE
 from .upstream_thinking import as_level, thinking_of, wants_signatures
 
 Json = dict[str, Any]
@@ -53,6 +55,27 @@ def write_gemini_request(request: ChatRequest, model: str) -> bytes:
 
 def gemini_document(request: ChatRequest, model: str) -> Json:
     """Return the same as an object."""
+    origin = request.origin
+    if origin is not None and origin.wire == WIRE:
+        return _original(origin)
+    return _translated(request, model)
+
+
+def _original(origin: OriginalRequest) -> Json:
+    """Return a request of the same wire."""
+    body = {name: value for name, value in origin.document.items() if name != "model"}
+    if isinstance(contents := body.get("contents"), list):
+        body["contents"] = without_foreign_signatures(contents)
+    config: Json = {}
+    for name, value in CHAT.for_kind("gemini", origin.changes).items():
+        if (write := WRITERS.get(name)) is not None:
+            write(body, config, value)
+    if config:
+        body["generationConfig"] = {**(body.get("generationConfig") or {}), **config}
+    return body
+
+
+def _translated(request: ChatRequest, model: str) -> Json:
     messages = with_paired_results(with_distinct_ids(check_messages(request.messages)))
     system, contents = write_contents(messages, signed=wants_signatures(model))
     body: Json = {"contents": contents}
