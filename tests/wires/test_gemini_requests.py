@@ -207,6 +207,7 @@ def test_names_may_be_written_in_either_form() -> None:
             [SAID_HI, {"role": "assistant", "content": "Yes.", "reasoning_content": "Hm."}],
         ),
         ([HI, {"role": "model", "parts": [{"text": "Hm.", "thought": True}]}, HI], [SAID_HI, SAID_HI]),
+        ([{"parts": []}, {"role": "model", "parts": [{"text": ""}]}], [{"role": "user", "content": ""}]),
         (
             [
                 HI,
@@ -360,7 +361,6 @@ def test_what_a_function_shows_is_shown_by_the_user() -> None:
             {"contents": [{"role": "model", "parts": [{"functionCall": {"args": {}}}]}]},
             "contents[0].parts[0].functionCall.name",
         ),
-        ({"contents": [{"parts": []}]}, "messages"),
         ({"generationConfig": {"temperature": "hot"}}, "generationConfig.temperature"),
         ({"generationConfig": {"responseSchema": "x"}}, "generationConfig.responseSchema"),
         ({"tools": [{"functionDeclarations": [{}]}]}, "tools[0].functionDeclarations[0].name"),
@@ -473,7 +473,7 @@ def test_embeddings_are_asked_as_openais(path: str, document: dict[str, Any], be
     ("path", "document", "says"),
     [
         (EMBED, {}, "content: is missing"),
-        (EMBED, {"content": {"parts": [{"inlineData": {"data": "aGk="}}]}}, "no text"),
+        (EMBED, {"content": {"parts": [{"inlineData": {"data": "aGk="}}]}}, "parts"),
         (EMBED_SEVERAL, {"requests": []}, "must not be an empty list"),
         (EMBED_SEVERAL, {"requests": [TEXT, {**TEXT, "outputDimensionality": 3}]}, "outputDimensionality"),
         (EMBED_SEVERAL, {"requests": [{}]}, "content"),

@@ -74,7 +74,7 @@ class AccessControl:
         self._ring = KeyRing({}) if ring is None else ring
         self._ring.asks = self._ring.asks or bool(self._keys or self._admins)
         self._key_headers = [name.encode() for name in key_headers]
-        self._key_queries = [name.encode() for name in key_queries]
+        self._key_queries = list(key_queries)
         self._hosts = frozenset(host.lower().rstrip(".") for host in config.allowed_hosts)
         self._checks_host = is_loopback(config.host) or bool(self._hosts)
         self._known: set[bytes] = set()
@@ -165,8 +165,8 @@ class AccessControl:
         key = _key(exchange.head, self._key_headers)
         if key or not exchange.query:
             return key
-        query = parse_qs(exchange.query)
-        return next((query[name][0] for name in self._key_queries if name in query), b"")
+        query = parse_qs(exchange.query.decode("latin-1"))
+        return next((query[name][0].encode() for name in self._key_queries if name in query), b"")
 
     def _check_admin(self, key: bytes) -> None:
         if not self._admins:

@@ -152,7 +152,7 @@ class RequestRouter(ABC):
         """Give a request that has the path of no endpoint the one that it means, and return the endpoint that it has there."""
         path = exchange.path
         path, model = meant_path(without_needless_slashes(path) if path.endswith("/") or "//" in path else path)
-        if model and exchange.method != "POST":
+        if model and exchange.method not in ("POST", "OPTIONS"):
             return None
         exchange.path = path
         if not model:

@@ -181,10 +181,11 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
     listings = [wire for wire in WIRES.values() if wire.models_header is not None]
     lists = json_of("ModelList", *(wire.models_schema for wire in listings))
     one = json_of("Model", *(wire.model_schema for wire in listings))
-    paths["/v1/models"] = {"get": get_operation("The models", "listModels", _CHAT, lists, ("503", *guarded))}
+    shapes = ("Error", *(wire.operation(wire.paths[0]).error for wire in listings))
+    paths["/v1/models"] = {"get": get_operation("The models", "listModels", _CHAT, lists, ("503", *guarded), *shapes)}
     paths["/v1/models/{id}"] = {
         "parameters": [in_path("id", "A model's name or alias.")],
-        "get": get_operation("One model", "getModel", _CHAT, one, ("404", "503", *guarded)),
+        "get": get_operation("One model", "getModel", _CHAT, one, ("404", "503", *guarded), *shapes),
     }
     usage = [in_query(name, about, schema) for name, (about, schema) in _USAGE.items()]
     paths["/v1/usage"] = {

@@ -44,12 +44,12 @@ def in_query(name: str, description: str, schema: Schema) -> Schema:
     return {"name": name, "in": "query", "required": False, "description": description, "schema": schema}
 
 
-def get_operation(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str], error: str = "Error") -> Schema:
+def get_operation(summary: str, name: str, tag: str, content: Schema, statuses: Iterable[str], *errors: str) -> Schema:
     return {
         "tags": [tag],
         "operationId": name,
         "summary": summary,
-        "responses": {"200": answer_of("As asked.", content), **errors_of((*statuses, "500"), error)},
+        "responses": {"200": answer_of("As asked.", content), **errors_of((*statuses, "500"), *errors)},
     }
 
 

@@ -49,6 +49,8 @@ def chat_messages(system: Any, contents: Any) -> Messages:
         spoken = []
         said += [{"role": "system", "content": text_of(parts)}] if role == "system" else _user_messages(parts)
     said += _model_messages(spoken)
+    if all(message["role"] == "system" for message in said):
+        said.append({"role": "user", "content": ""})  # the upstream judges it
     return with_paired_results(with_one_system_message(said))
 
 

@@ -21,7 +21,7 @@ from .content import parts_of, text_of
 from .errors import encode_gemini_error
 from .member_names import EMBEDDING, EMBEDDINGS, with_camel_case
 from .paths import EMBED, EMBED_SEVERAL
-from .request_shapes import COMPONENTS, CONTENT
+from .request_shapes import TEXTS
 
 _SIZE: Final = whole(1, 2**31 - 1)
 
@@ -35,11 +35,10 @@ _SHARED: Final = (
 EMBED_REQUEST: Final = FieldTable(
     name="GeminiEmbedRequest",
     says="A request of the Gemini API's `embedContent`. A field without a row is ignored.",
-    rows=table_of(RequestField("content", CONTENT, "The text: all texts of its parts.", needed=True), *_SHARED),
-    components=COMPONENTS,
+    rows=table_of(RequestField("content", TEXTS, "The text: all texts of its parts.", needed=True), *_SHARED),
 )
 
-_REQUEST: Final = object_of({"content": CONTENT, "outputDimensionality": _SIZE}, ("content",))
+_REQUEST: Final = object_of({"content": TEXTS, "outputDimensionality": _SIZE}, ("content",))
 
 
 def _check_requests(param: str, value: Any) -> Any:
@@ -60,7 +59,6 @@ BATCH_REQUEST: Final = FieldTable(
             needed=True,
         )
     ),
-    components=COMPONENTS,
 )
 
 
@@ -84,7 +82,7 @@ class GoogleGeminiEmbedWire(DocumentWire):
         sizes = {_size_of(each) for each in asked}
         if len(sizes) > 1:
             raise refusal("requests", "must all have one outputDimensionality; send the others by themselves")
-        texts = [_text(each["content"], place) for place, each in enumerate(asked)]
+        texts = [text_of(parts_of(each["content"])) for each in asked]
         size = next(iter(sizes))
         fields = {} if size is None else {"dimensions": size}
         echo = {"one": True} if path == EMBED else None
@@ -167,13 +165,6 @@ def _size_of(asked: dict[str, Any]) -> Any:
     config = asked.get("embedContentConfig")
     inner = config.get("outputDimensionality") if isinstance(config, dict) else None
     return inner if asked.get("outputDimensionality") is None else asked["outputDimensionality"]
-
-
-def _text(content: dict[str, Any], place: int) -> str:
-    text = text_of(parts_of(content))
-    if not text:
-        raise refusal(f"requests[{place}].content", "has no text; only text is embedded here")
-    return text
 
 
 GOOGLE_GEMINI_EMBED: Final = GoogleGeminiEmbedWire()

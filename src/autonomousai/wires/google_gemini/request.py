@@ -13,13 +13,13 @@ from typing import Any, Final
 import msgspec
 
 from ...request import ChatRequest, OriginalRequest
-from ..fields import FieldTable, RequestField, missing, table_of
+from ..fields import FieldRule, FieldTable, RequestField, missing, table_of
 from ..messages import check_messages
 from ..openai_chat.request import leave_out_empty
 from ..raw import GEMINI_WIRE as WIRE
 from ..raw import raw_request
 from ..request_body import decode_object
-from ..shapes import ANYTHING, OBJECT, TEXT, object_schema, refusal
+from ..shapes import ANYTHING, TEXT, object_of, object_schema, refusal
 from ..tool_names import NAMES, own_names, short_name
 from .content import chat_messages
 from .json_schema import as_json_schema
@@ -29,6 +29,9 @@ from .request_shapes import COMPONENTS, CONTENTS, GENERATION_CONFIG, MODES, SYST
 from .thoughts import SHOWN
 
 Fields = dict[str, Any]
+
+#: What to send where there is nothing.
+_EXAMPLE: Final = 'send a list such as [{"role": "user", "parts": [{"text": "Hello"}]}]'
 
 # ---- what a field becomes elsewhere ------------------------------------------------------------------------------------
 
@@ -204,6 +207,21 @@ GENERATE_REQUEST: Final = FieldTable(
     ignored=_IGNORED,
 )
 
+#: A complete request inside another one.
+_COUNTED: Final = object_of({name: row.shape for name, row in GENERATE_REQUEST.rows.items()}, ("contents",))
+
+
+def _check_something(document: Mapping[str, Any]) -> None:
+    if document.get("contents") is None and document.get("generateContentRequest") is None:
+        raise missing("contents", _EXAMPLE, document, GENERATE_REQUEST.rows)
+
+
+def _with(name: str) -> Fields:
+    return {"properties": {name: {"not": {"type": "null"}}}, "required": [name]}
+
+
+_SOMETHING: Final = FieldRule(_check_something, {"anyOf": [_with("contents"), _with("generateContentRequest")]})
+
 #: What is counted: a request whose answer is not asked for, or the conversation of one.
 COUNT_REQUEST: Final = FieldTable(
     name="GeminiCountRequest",
@@ -211,8 +229,9 @@ COUNT_REQUEST: Final = FieldTable(
     rows={
         **GENERATE_REQUEST.rows,
         "contents": msgspec.structs.replace(_CONTENTS, needed=False),
-        "generateContentRequest": RequestField("generateContentRequest", OBJECT, "A request whose answer is not asked for."),
+        "generateContentRequest": RequestField("generateContentRequest", _COUNTED, "A request whose answer is not asked for."),
     },
+    rules=(_SOMETHING,),
     components=COMPONENTS,
     ignored=_IGNORED,
 )
@@ -226,18 +245,16 @@ def read_generate_request(body: bytes, path: str) -> ChatRequest:
     if path != COUNT:
         return _request(with_camel_case(decode_object(body), REQUEST), GENERATE_REQUEST, streams=path == STREAM)
     document = with_camel_case(decode_object(body), COUNTING)
-    inner = document.get("generateContentRequest")
-    counted = document if inner is None else OBJECT.check("generateContentRequest", inner)
+    for rule in COUNT_REQUEST.rules:
+        rule.check(document)
+    counted = _checked(document, COUNT_REQUEST).get("generateContentRequest") or document
     return _request(counted, COUNT_REQUEST, streams=False)
 
 
 def _request(document: Fields, table: FieldTable, *, streams: bool) -> ChatRequest:
-    rest = dict(document)
-    table.take(rest, "model")
-    checked = table.check(rest)
+    checked = _checked(document, table)
     if (contents := checked.get("contents")) is None:
-        says = 'send a list such as [{"role": "user", "parts": [{"text": "Hello"}]}]'
-        raise missing("contents", says, document, table.rows)
+        raise missing("contents", _EXAMPLE, document, table.rows)
     fields: Fields = {}
     for name, become in _BECOMES.items():
         if (value := checked.get(name)) is not None:
@@ -252,6 +269,12 @@ def _request(document: Fields, table: FieldTable, *, streams: bool) -> ChatReque
         return raw_request(WIRE, "", document, stream=streams, fields=fields, echo=echo)
     messages = check_messages(chat_messages(checked.get("systemInstruction"), contents))
     return ChatRequest("", messages, streams, fields=fields, origin=OriginalRequest(WIRE, document), echo=echo)
+
+
+def _checked(document: Fields, table: FieldTable) -> Fields:
+    rest = dict(document)
+    table.take(rest, "model")
+    return table.check(rest)
 
 
 def _keep_allowed(fields: Fields, checked: Fields) -> None:

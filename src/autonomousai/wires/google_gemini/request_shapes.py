@@ -73,6 +73,14 @@ _CONTENT: Final = object_of({"role": _one_of(*ROLES), "parts": _PARTS})
 CONTENT: Final = Shape(_CONTENT.check, ref("GeminiContent"))
 
 
+_TEXT_PART: Final = object_of({"text": TEXT}, ("text",))
+
+#: What is embedded: text alone.
+TEXTS: Final = object_of(
+    {"parts": either("a list of texts, or a text", {list: list_of(_TEXT_PART), dict: _TEXT_PART})}, ("parts",)
+)
+
+
 def _check_contents(param: str, value: Any) -> Any:
     _CONTENTS.check(param, value)
     if value == []:

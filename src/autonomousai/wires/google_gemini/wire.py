@@ -47,7 +47,8 @@ class GoogleGeminiWire(Wire):
 
     def in_form(self, query: bytes) -> Wire:
         """See `Wire.in_form`: events where ``alt=sse`` asks for them."""
-        return self if b"sse" in parse_qs(query).get(b"alt", ()) else _ARRAY
+        asked = parse_qs(query.decode("latin-1"))
+        return self if "sse" in (*asked.get("alt", ()), *asked.get("$alt", ())) else _ARRAY
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:
         """See `Wire.decode_request`. The path names the model."""
