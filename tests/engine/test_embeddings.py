@@ -64,6 +64,27 @@ async def test_vectors_are_cut_to_the_dimensions_that_are_wanted(port: int) -> N
     assert short["data"][0]["embedding"] == pytest.approx(other["embeddings"][0], abs=1e-5)
 
 
+@pytest.mark.parametrize("count", [CONTEXT - 3, CONTEXT - 2, CONTEXT - 1, CONTEXT, 3 * CONTEXT])
+async def test_a_text_that_is_too_long_is_cut_for_ollamas_clients(port: int, count: int) -> None:
+    """To its beginning, unless they want to know of it; others beside it are whole."""
+    text = "paris " * count
+    status, cut = await post(port, "/api/embed", model="embedder", input=[text, "rome"])
+    _, short = await post(port, "/api/embed", model="embedder", input=["rome", "paris " * 9])
+
+    assert (200, 2) == (status, len(cut["embeddings"]))
+    assert short["embeddings"][0] == pytest.approx(cut["embeddings"][1], abs=1e-2)
+    assert cut["prompt_eval_count"] <= CONTEXT + 3
+
+
+async def test_a_text_is_not_cut_in_secret(port: int) -> None:
+    """Over OpenAI's API, or where that is not wanted, it is refused."""
+    body = {"model": "embedder", "input": "paris " * 3 * CONTEXT}
+
+    assert [400, 400] == [
+        (await post(port, path, **body, **more))[0] for path, more in ((EMBED, {}), ("/api/embed", {"truncate": False}))
+    ]
+
+
 async def test_documents_are_ranked(port: int) -> None:
     """The best first, only so many, and with their texts where that is wanted."""
     documents = ["rome", {"text": "paris is in france"}, "is a"]

@@ -371,8 +371,9 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         """What the server says of each model at ``{base_url}/models``. Raises `HTTPError` and its kin."""
         return read_model_list(await self.fetch("/models"))
 
-    async def fetch(self, path: str) -> bytes:
-        """The body of ``GET {base_url}{path}``, asked for again as an answer is. Raises `HTTPError` and its kin."""
+    async def fetch(self, path: str, *, body: bytes | None = None, deadline: float | None = None) -> bytes:
+        """The body of ``GET {base_url}{path}``, or of a POST of *body*, asked for again as an answer is. Raises `HTTPError` and
+        its kin."""
         return await fetch_document(
             self._pool,
             below(self.base_url, path),
@@ -380,6 +381,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
             clocks=self._options.clocks,
             read_error=read_error,
             retries=self._options.retries,
+            body=body,
+            deadline=deadline,
         )
 
     async def aclose(self) -> None:

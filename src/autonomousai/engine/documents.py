@@ -4,6 +4,7 @@ HTTP.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from math import hypot
 from typing import Any, Final
 
@@ -26,8 +27,7 @@ _FORMS: Final = (None, "float", "base64")
 
 
 class Documents:
-    """One request. ``param``: the field that has the texts; ``texts``: all that must be read; ``longest``: the bytes of what is
-    read at once, at the most.
+    """One request. ``param``: the field that has the texts; ``texts``: all that must be read.
 
     Raises `StatusError` 400 that names the field that the engine cannot honour.
     """
@@ -56,7 +56,18 @@ class Documents:
             if value is not None and name not in _IDLE:
                 problem = "is not something that the embedded engine can honour; leave it out"
                 raise refusal(name[:100], problem, UNSUPPORTED)
-        self.longest = len(query.encode()) + max(len(text.encode()) for text in self.texts)
+        self._query = query
+        #: Whether a text that is too long is cut; see `cut_texts`.
+        self.truncates = self.wire == EMBEDDINGS_WIRE and bool(request.fields.get("truncate"))
+
+    @property
+    def longest(self) -> int:
+        """The bytes of what is read at once, at the most."""
+        return len(self._query.encode()) + max(len(text.encode()) for text in self.texts)
+
+    async def cut_texts(self, cut: Callable[[str], Awaitable[str]]) -> None:
+        """Put in the place of each text what *cut* returns of it."""
+        self._asked["input"] = self.texts = [await cut(text) for text in self.texts]
 
     def question(self) -> ChatRequest:
         """Return the request to the engine."""

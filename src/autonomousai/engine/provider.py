@@ -66,6 +66,7 @@ from .sampling import sampling_of, with_sampling
 from .supervisor import Supervisor
 from .thoughts import wants_thoughts
 from .tools import take_tools
+from .truncation import truncated
 from .weights import check_weights
 
 #: Where llama.cpp counts the tokens of a request; it has no such path without the ``/v1``.
@@ -270,6 +271,12 @@ class LlamaCpp(AsyncGeneratorProvider, ProviderModelMixin):
             return documents.question(), None
 
         async with engine_slot(engine, deadline, clocks, self._queue) as slot:
+            if documents.truncates:
+                await wait_ready(engine.supervisor, deadline, clocks)
+                most = min(self._context, self.details_of("").get("n_ctx_train", self._context))
+                longest = engine.supervisor.condition.longest
+                cut = partial(truncated, engine.client, most=most, longest=longest, deadline=deadline)
+                await documents.cut_texts(cut)
             prompt = EnginePrompt(documents.param, prepare)
             async with aclosing(generate_answer(engine, slot, prompt, clocks, deadline)) as batches:
                 async for batch in batches:

@@ -29,7 +29,12 @@ _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 _MODEL: Final = RequestField("model", TEXT, "One of `GET /api/tags`, or an alias; absent or empty: the default model.")
 _SHARED: Final = (
     RequestField("dimensions", whole(1, 2**31 - 1), "How many numbers a vector has."),
-    RequestField("truncate", FLAG, "Whether a text that is too long is cut: the upstream decides.", becomes=""),
+    RequestField(
+        "truncate",
+        FLAG,
+        "Whether a text that is too long is cut, which is so unless it is false; other upstreams than the engine decide.",
+        becomes="",
+    ),
     RequestField("options", OBJECT, "Options of the model; none are for embeddings.", becomes=""),
     RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
 )
@@ -75,13 +80,14 @@ class OllamaEmbedWire(DocumentWire):
         if document.get(wanted) in (None, "", []):
             return ChatRequest(model or "", [], echo={**echo, EMPTY: "load"})
         texts = table.take(document, wanted)
-        dimensions = table.check(document).get("dimensions")
-        fields = {} if dimensions is None else {"dimensions": dimensions}
+        checked = table.check(document)
+        fields = {name: checked[name] for name in ("dimensions",) if name in checked}
         return raw_request(
             OPENAI_EMBEDDINGS.name,
             model or "",
             {"input": texts, **fields},
-            fields=fields,
+            # Other servers have no word for it, and judge themselves.
+            fields={**fields, "truncate": checked.get("truncate", True)},
             echo=echo or None,
         )
 
