@@ -88,6 +88,17 @@ class BackgroundLoop:
             work.close()
             raise ClosedError
 
+    def call(self, function: Callable[[], object]) -> None:
+        """Call *function* in the loop, soon. Raises `ClosedError` after its end."""
+        with self._guard:
+            try:
+                if self.is_here:
+                    self._loop.call_soon_threadsafe(function)
+                    return
+            except RuntimeError:  # as in `submit`
+                pass
+            raise ClosedError
+
     def close(self) -> None:
         """End it, and wait until it is gone."""
         with self._guard:

@@ -9,11 +9,17 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import AsyncGenerator, Coroutine
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
-from autonomousai import AutonomousAI, FinishReason, IncompleteStreamError, OpenAICompatible
+from autonomousai import AsyncGeneratorProvider, AutonomousAI, FinishReason, IncompleteStreamError, OpenAICompatible
+from autonomousai.batches import BatchStream, GeneratedBatches
+from autonomousai.blocking import BackgroundLoop
+from autonomousai.events import Batch
+from autonomousai.request import DEFAULT_OPTIONS, CallOptions, ChatRequest
 from autonomousai.testing import Head, Pause, Script, ScriptedProvider, ScriptedServer, Send, answer, chunks
 from tests.support.thread import served
 
@@ -36,6 +42,38 @@ async def test_it_works_inside_a_running_loop() -> None:
         found = "".join(map(str, AutonomousAI(server.url).create_completion("llama", HELLO, stream=True)))
 
     assert found == "Hello"
+
+
+class InBatches(AsyncGeneratorProvider):
+    """Answers in batches, and notes each that is wanted."""
+
+    def __init__(self) -> None:
+        self.wanted = 0
+
+    def stream(self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS) -> BatchStream:
+        async def batches() -> AsyncGenerator[Batch]:
+            for batch in (["Hel"], ["lo", " "], ["world"], [FinishReason("stop", "done")]):
+                self.wanted += 1
+                yield batch  # type: ignore[misc]  # lists of one kind are batches
+
+        return GeneratedBatches(batches)
+
+
+def test_one_task_reads_an_answer_batch_by_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A batch is read when the caller wants its first chunk, by the one task that is begun for the answer."""
+    begun: list[Coroutine[Any, Any, Any]] = []
+    submit = BackgroundLoop.submit
+
+    def note(background: BackgroundLoop, work: Coroutine[Any, Any, Any]) -> Any:
+        begun.append(work)
+        return submit(background, work)
+
+    monkeypatch.setattr(BackgroundLoop, "submit", note)
+    with InBatches() as provider:
+        found = [(str(chunk), provider.wanted) for chunk in provider.create_completion("any", HELLO, stream=True)]
+
+    assert [("Hel", 1), ("lo", 2), (" ", 2), ("world", 3), ("", 4)] == found
+    assert 1 == len(begun)
 
 
 def test_errors_come_through() -> None:
