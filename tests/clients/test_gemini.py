@@ -25,6 +25,7 @@ from autonomousai.capabilities import CANNOT_COUNT
 from autonomousai.clients import retries
 from autonomousai.config import load_config
 from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing.server import Request
 from autonomousai.wires.google_gemini.upstream_contents import UNSIGNED
 
 HELLO = [{"role": "user", "content": "Hello"}]
@@ -312,7 +313,7 @@ FORMS: dict[str, tuple[str, str, Json, Any, Any]] = {
     ),
     "the signature of another server": (
         "m",
-        "Corrupted thought signature.",
+        "Corrupted tool call context.",
         {"messages": SIGNED},
         lambda body: body["contents"][1]["parts"][0].get("thoughtSignature"),
         UNSIGNED,
@@ -336,6 +337,13 @@ FORMS: dict[str, tuple[str, str, Json, Any, Any]] = {
             {"type": "object", "properties": {"a": {"description": "One of: 1"}}},
             {"type": "string", "nullable": True},
         ),
+    ),
+    "JSON beside tools": (
+        "m",
+        "Function calling with a response mime type: 'application/json' is unsupported",
+        {"tools": TOOLS, "response_format": {"type": "json_object"}},
+        lambda body: (config(body), body.get("systemInstruction")),
+        ({}, {"parts": [{"text": "Where you call no function, answer with JSON alone."}]}),
     ),
     "to continue": (
         "m",
@@ -436,6 +444,24 @@ async def test_embeddings_are_made_in_one_request() -> None:
     assert "/v1beta/models/e:batchEmbedContents" == request.path
     options = {"model": "models/e", "outputDimensionality": 2, "taskType": "RETRIEVAL_QUERY"}
     assert [{**options, "content": {"parts": [{"text": text}]}} for text in "ab"] == request.json()["requests"]
+
+
+async def test_embeddings_of_many_texts_are_made_in_several_requests() -> None:
+    """The API takes a hundred at once; their order stays, and their tokens are counted together."""
+
+    def play(request: Request) -> Script:
+        texts = [float(each["content"]["parts"][0]["text"]) for each in request.json()["requests"]]
+        return Script.status(
+            200, {"embeddings": [{"values": [text]} for text in texts], "usageMetadata": {"promptTokenCount": 5}}
+        )
+
+    async with ScriptedServer(play) as server, Gemini(server.url, model="e") as provider:
+        made = await provider.embed("", [str(number) for number in range(250)])
+
+    assert [100, 100, 50] == [len(request.json()["requests"]) for request in server.requests]
+    assert [[float(number)] for number in range(250)] == made.vectors
+    assert made.usage is not None
+    assert 15 == made.usage.prompt_tokens
 
 
 @pytest.mark.parametrize(

@@ -181,8 +181,16 @@ async def test_a_blocked_prompt_is_a_refusal() -> None:
     assert "refusal" == messages["stop_reason"]
 
 
-@pytest.mark.parametrize("fault", ["reset_before_headers", "empty_stream", "error_event_first", "overloaded", "not_http"])
-async def test_the_next_upstream_is_asked_before_anything_was_said(fault: str) -> None:
+#: What the model says of a call that it could not write.
+MALFORMED = Script.gemini(finish="MALFORMED_FUNCTION_CALL")
+
+
+@pytest.mark.parametrize(
+    "fault",
+    ["reset_before_headers", "empty_stream", "error_event_first", "overloaded", "not_http", MALFORMED],
+    ids=lambda fault: fault if isinstance(fault, str) else "malformed call",
+)
+async def test_the_next_upstream_is_asked_before_anything_was_said(fault: str | Script) -> None:
     """Whatever it speaks."""
     async with ScriptedServer(Script.stream("Hi from v")) as second, gateway(fault, second=second.url) as (port, _):
         got = await post(port, "/v1/chat/completions", {"messages": [HI], "stream": True})

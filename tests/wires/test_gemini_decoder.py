@@ -332,6 +332,28 @@ def test_a_stream_without_a_proven_end_is_an_error(stream: bytes, text: str, kin
         assert error.retryable
 
 
+@pytest.mark.parametrize(
+    "begun",
+    [
+        chunk(finish="MALFORMED_FUNCTION_CALL"),
+        chunk(safetyRatings=[{"category": "X"}]),
+        {"promptFeedback": {"safetyRatings": [1]}},
+        {"error": {"code": 503, "message": "overloaded"}},
+    ],
+)
+def test_what_says_nothing_begins_no_answer(begun: Json) -> None:
+    """A gateway asks the next upstream then."""
+    assert [] == GeminiStreamDecoder().feed(sse(begun))
+
+
+def test_what_came_before_the_first_word_comes_with_it() -> None:
+    """Nothing of it is lost."""
+    ratings = [{"category": "X"}]
+    events = outcome([sse(chunk(safetyRatings=ratings), chunk("a", finish="STOP"))])
+
+    assert [M, said(safetyRatings=ratings), "a", stopped(), end()] == events
+
+
 @given(st.sampled_from(sorted(STREAMS)), cuts)
 def test_no_cut_changes_what_comes(name: str, cuts: list[int]) -> None:
     """At random places too."""

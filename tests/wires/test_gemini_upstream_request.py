@@ -94,7 +94,8 @@ def test_there_is_something_to_answer(messages: list[Json], said: list[Any]) -> 
 
 
 def test_results_follow_their_calls_all_together() -> None:
-    """In the order of the calls' turn, alone in their content; one that is missing says so, and images stand behind them."""
+    """In the order of the calls, by which models without ids know them, and alone in their content; one that is missing says
+    so, and images stand behind them."""
     image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{PNG}"}}
     said = contents(
         user("a"),
@@ -107,7 +108,7 @@ def test_results_follow_their_calls_all_together() -> None:
     assert [
         ("user", [{"text": "a"}]),
         ("model", [called("f"), called("g"), called("h")]),
-        ("user", [response("g", {"output": "see"}), response("f", {"b": [1, 2]}), response("h", {"output": "(no result)"})]),
+        ("user", [response("f", {"b": [1, 2]}), response("g", {"output": "see"}), response("h", {"output": "(no result)"})]),
         ("user", [{"inlineData": {"mimeType": "image/png", "data": PNG}}, {"text": "go on"}]),
     ] == said
 

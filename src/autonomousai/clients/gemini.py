@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 import msgspec
 
-from ..batches import BatchStream
+from ..batches import BatchStream, GeneratedBatches
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import StatusError, StreamError
+from ..events import Batch, Extra, FinishReason, Started, Usage
 from ..http.pool import HttpPool
 from ..http.proxies import Proxy
 from ..http.urls import check_base_url
 from ..provider import AsyncGeneratorProvider
-from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest
+from ..request import DEFAULT_OPTIONS, CallOptions, ChatRequest, OriginalRequest
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.google_gemini.upstream_request import gemini_document
@@ -46,6 +48,9 @@ API_VERSION: Final = "v1beta"
 
 #: Statuses of a server that has no such path.
 _NO_SUCH_PATH: Final = frozenset({404, 405, 501})
+
+#: Texts of which one request may have the embeddings made.
+_MOST_TEXTS: Final = 100
 
 #: Pages of a list of models, at most.
 _PAGES: Final = 20
@@ -120,6 +125,8 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
         adaptations: Adaptations = self._own_adaptations if is_own else self._adaptations
         method = ":streamGenerateContent?alt=sse" if request.stream else ":generateContent"
         is_raw = request.is_raw and not is_own
+        if is_raw and len(_texts(request)) > _MOST_TEXTS:
+            return GeneratedBatches(partial(self._in_parts, request, options))
         if is_raw:
             wire, adaptations, method = _raw_wire(name, request), self._raw_adaptations, ":batchEmbedContents"
         elif not is_own:
@@ -140,6 +147,25 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
             adaptations=adaptations,
         )
         return ResponseStream(self._pool, exchange, options.answer)
+
+    async def _in_parts(self, request: ChatRequest, options: CallOptions) -> AsyncGenerator[Batch]:
+        """Yield the embeddings of more texts than the API takes at once."""
+        texts, origin = _texts(request), request.origin
+        entries: list[Any] = []
+        prompt = 0
+        for start in range(0, len(texts), _MOST_TEXTS):
+            document = {**(origin.document if origin else {}), "input": texts[start : start + _MOST_TEXTS]}
+            part = msgspec.structs.replace(request, origin=OriginalRequest(EMBEDDINGS_WIRE, document))
+            batches = self.stream(part, msgspec.structs.replace(options, answer=None))
+            try:
+                events = [event async for batch in batches for event in batch]
+            finally:
+                await batches.aclose()
+            entries += [each for event in events if isinstance(event, Extra) for each in event.members["data"]]
+            counted = [event.usage for event in events if isinstance(event, FinishReason) and event.usage is not None]
+            prompt += sum(usage.prompt_tokens for usage in counted)
+        usage = Usage(prompt, 0, prompt) if prompt else None
+        yield [Started(None), Extra({"data": entries}, 0, EMBEDDINGS_WIRE), FinishReason(None, "body", usage)]
 
     def _url(self, model: str, method: str) -> str:
         """Return where *model* is asked; the name may say of which collection it is."""
@@ -218,6 +244,12 @@ class Gemini(AsyncGeneratorProvider, PassedModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
+
+
+def _texts(request: ChatRequest) -> list[Any]:
+    """Return the texts of a request for embeddings."""
+    said = request.origin.document.get("input") if request.origin is not None else None
+    return said if isinstance(said, list) else []
 
 
 class _Page(msgspec.Struct):

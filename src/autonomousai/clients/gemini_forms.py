@@ -10,6 +10,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+import msgspec
+
 from ..late import late_pattern
 from ..wires.google_gemini.upstream_contents import UNSIGNED, sign_calls, unsigned_calls
 from ..wires.google_gemini.upstream_schemas import has_properties, openapi_schema
@@ -23,7 +25,8 @@ _REFUSED: Final = late_pattern(
     re.IGNORECASE,
 )
 _SCHEMA: Final = late_pattern(r"schema|function_?declarations?\[|parameters", re.IGNORECASE)
-_SIGNATURE: Final = late_pattern(r"thought[ _]?signature", re.IGNORECASE)
+_SIGNATURE: Final = late_pattern(r"thought[ _]?signature|corrupted tool call context", re.IGNORECASE)
+_FORMAT: Final = late_pattern(r"(?:function calling|tool use) with a response mime type", re.IGNORECASE)
 _PENALTY: Final = late_pattern(r"penalty", re.IGNORECASE)
 _MODEL_LAST: Final = late_pattern(r"ending with a model turn|must end with a user", re.IGNORECASE)
 _SYSTEM: Final = late_pattern(r"developer instruction|system[ _]?instruction", re.IGNORECASE)
@@ -93,6 +96,22 @@ def _write_openapi(body: Json) -> None:
     config = _config(body)
     if isinstance(schema := config.pop("responseJsonSchema", None), dict):
         config["responseSchema"] = openapi_schema(schema)
+
+
+def _has_format(body: Json) -> bool:
+    return "responseMimeType" in _config(body)
+
+
+def _ask_for_format(body: Json) -> None:
+    """Ask for JSON in words: models before Gemini 3 are held to it where no function may be called alone."""
+    config = _config(body)
+    del config["responseMimeType"]
+    schema = next((found for name in ("responseJsonSchema", "responseSchema") if (found := config.pop(name, None))), None)
+    words = "Where you call no function, answer with JSON alone"
+    if schema is not None:
+        words += f", which obeys this schema: {msgspec.json.encode(schema).decode()}"
+    system = body.setdefault("systemInstruction", {"parts": []})
+    system["parts"] = [*system["parts"], {"text": f"{words}."}]
 
 
 # ---- the conversation
@@ -216,6 +235,12 @@ GEMINI_FORMS: Final[tuple[Form, ...]] = (
     *(
         _without(name, named)
         for name, named in {"topK": "top_k", "topP": "top_p", "temperature": "temperature", "seed": "seed"}.items()
+    ),
+    Adaptation(
+        "format_in_words",
+        lambda body, said, param: bool(_FORMAT.search(said)) and _has_format(body),
+        _ask_for_format,
+        lasts=False,
     ),
     Adaptation(
         "openapi_schemas",

@@ -42,7 +42,7 @@ _MOST_CANDIDATES: Final = 128
 class ChunkReader:
     """What the chunks of one answer say, and what they prove. ``failure``: what the caller raises after yielding the batch."""
 
-    __slots__ = ("_blocked", "_candidates", "_model", "_notes", "_started", "_usage", "extension", "failure")
+    __slots__ = ("_blocked", "_candidates", "_held", "_model", "_notes", "_started", "_usage", "extension", "failure")
 
     def __init__(self) -> None:
         self.failure: HTTPError | None = None
@@ -53,6 +53,7 @@ class ChunkReader:
         self._notes: tuple[str, ...] = ()
         self._usage: Json | None = None
         self._started = False
+        self._held: Batch = []  # what came before the answer began
 
     @property
     def has_reasons(self) -> bool:
@@ -87,15 +88,22 @@ class ChunkReader:
         unknown = unknown_of_chunk(chunk)
         if self.has_reasons and self._usage and "usageMetadata" in chunk:
             unknown["usageMetadata"] = self._usage  # also what of it other APIs have nothing for
-        if unknown and (said or self.has_reasons or self._started):
+        if unknown:
             said.append(extra(unknown))
-        if self._started or said or self.has_reasons:
-            if not self._started:
-                batch.append(Started(self._model))
-                self._started = True
-            batch += said
+        self._say(said, batch)
         if self.failure is None and (error_said := chunk.get("error")):
             self._fail(error_in_event({"error": error_said}) or StreamError("the server sent an error", status=200))
+
+    def _say(self, said: Batch, batch: Batch) -> None:
+        """Add what a chunk says. What comes before the first word is held back: it begins no answer."""
+        if not self._started and not self.has_reasons and all(type(event) is Extra for event in said):
+            self._held += said
+            return
+        if not self._started:
+            self._started = True
+            batch += [Started(self._model), *self._held]
+            self._held = []
+        batch += said
 
     def _read_candidate(self, index: int, candidate: Json, batch: Batch) -> None:
         reader = self._candidates.get(index)

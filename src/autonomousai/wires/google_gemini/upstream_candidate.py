@@ -62,7 +62,10 @@ class CandidateReader:
             self.has_said = True
             self.is_doubtful = self.is_doubtful or self.reason is not None
             self.reason = None
-        if (reason := reason_in(candidate.get("finishReason"))) is not None:
+        reason = reason_in(candidate.get("finishReason"))
+        if reason is not None and (error := broken_off(reason)) is not None:
+            raise error
+        if reason is not None:
             if len(batch) == before and self.has_said:
                 self.is_doubtful = False  # it stands alone, behind all that was said
             self.reason, self.message = reason, candidate.get("finishMessage")
@@ -70,8 +73,6 @@ class CandidateReader:
         self._cite(candidate, batch)
         if unknown := unknown_of_candidate(candidate):
             batch.append(extra({"candidates": [{"index": self._index, **unknown}]}))
-        if reason is not None and (error := broken_off(reason)) is not None:
-            raise error
 
     def _read_part(self, part: Json, batch: Batch) -> None:
         signature = text_in(part.get("thoughtSignature"))

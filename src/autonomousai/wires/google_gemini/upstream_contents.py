@@ -51,9 +51,9 @@ def write_contents(messages: Messages, *, signed: bool) -> tuple[list[Json], lis
     """
     system: list[Json] = []
     turns = _Turns()
-    names = {
-        call["id"]: _function_of(call, "messages")["name"] for message in messages for call in message.get("tool_calls") or ()
-    }
+    calls = [call for message in messages for call in message.get("tool_calls") or ()]
+    names = {call["id"]: _function_of(call, "messages")["name"] for call in calls}
+    places = {call["id"]: place for place, call in enumerate(calls)}
     for index, message in enumerate(messages):
         where, role = f"messages[{index}].content", message["role"]
         if role in ("system", "developer"):
@@ -62,9 +62,8 @@ def write_contents(messages: Messages, *, signed: bool) -> tuple[list[Json], lis
             parts = _parts(message.get("content"), where)
             call_id = message.get("tool_call_id")
             name = str(names.get(call_id) or message.get("name") or "unknown")
-            turns.add_result(
-                _result(call_id if role == "tool" else None, name, parts), [each for each in parts if "text" not in each]
-            )
+            result = _result(call_id if role == "tool" else None, name, parts)
+            turns.add_result(places.get(call_id, len(places)), result, [part for part in parts if "text" not in part])
         elif role == "assistant":
             turns.add("model", list(_said(message, where)))
         else:
@@ -84,6 +83,7 @@ class _Turns:
     """The contents of a conversation, as they are written."""
 
     def __init__(self) -> None:
+        self._results: list[tuple[int, Json]] = []  # of the last turn, with the places of their calls
         self._contents: list[Json] = []
         self._kind = ""
         self._shown: list[Json] = []  # images of results, which stand behind all of them
@@ -94,9 +94,9 @@ class _Turns:
         if parts:
             self._add(role, role, parts)
 
-    def add_result(self, part: Json, shown: list[Json]) -> None:
-        """Add the result of a call, and what it shows."""
-        self._add("result", "user", [part])
+    def add_result(self, place: int, part: Json, shown: list[Json]) -> None:
+        """Add the result of the call at a *place* among all calls, and what it shows."""
+        self._results.append((place, part))
         self._shown += shown
 
     def contents(self) -> list[Json]:
@@ -105,7 +105,11 @@ class _Turns:
         return self._contents
 
     def _show(self) -> None:
-        shown, self._shown = self._shown, []
+        results, shown = self._results, self._shown
+        self._results, self._shown = [], []
+        if results:  # in the order of the calls, by which models without ids know them
+            results.sort(key=lambda result: result[0])
+            self._add("result", "user", [part for _, part in results])
         if shown:
             self._add("user", "user", shown)
 
