@@ -52,6 +52,15 @@ def sealed_in(event: Event) -> Json | None:
     return _signed(event.members) if event.wire == _MESSAGES else None
 
 
+def frames_message(event: Event) -> bool:
+    """Return whether *event* says alone what stands at the beginning of a message of the Messages API and at its end. Other
+    APIs have a place for none of it."""
+    return isinstance(event, Extra) and event.wire == _MESSAGES and event.members.keys() <= _FRAMES
+
+
+_FRAMES: Final = frozenset({"message_start", "message_delta"})
+
+
 def _signed(members: Json) -> Json | None:
     block, delta, thought = members.get("content_block"), members.get("delta"), members.get("thought")
     if isinstance(block, dict) and block.get("type") == "redacted_thinking" and isinstance(block.get("data"), str):

@@ -647,3 +647,24 @@ def test_the_messages_of_a_request_stay_as_they_are() -> None:
     write_messages_request(ChatRequest("m", messages), "m")
 
     assert before == list(messages)
+
+
+PLAIN = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "developer", "user", "assistant"]),
+            "content": st.sampled_from(["a", "", " ", "b ", "\n c", "ä"]),
+        }
+    ),
+    min_size=1,
+    max_size=5,
+)
+
+
+@given(PLAIN, st.sampled_from([{}, {"tool_choice": "auto"}, {"reasoning_effort": "low", "temperature": 0.5}]))
+def test_a_conversation_of_text_alone_is_written_like_any(messages: list[Json], fields: Json) -> None:
+    """It has no parts and no calls to look for: what is written is the same."""
+    plain, other = check_messages(messages), check_messages(messages)
+    other.plain = False  # type: ignore[attr-defined]
+
+    assert body(plain, **fields) == body(other, **fields)

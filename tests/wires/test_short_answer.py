@@ -405,6 +405,11 @@ def test_what_the_vendor_sends_is_short() -> None:
     assert short == read_long_message(stream)
 
 
+#: What an upstream of the Messages API says around a text, and one of chat completions of a thought that its vendor wants back.
+BEGUN = Extra({"message_start": {"usage": {"input_tokens": 1}}}, 0, "anthropic_messages")
+DELTA = Extra({"message_delta": {"stop_reason": "end_turn", "stop_sequence": None}}, 0, "anthropic_messages")
+SEALED = Extra({"choices": [{"delta": {"reasoning_details": [{"data": "x"}]}}]}, 0, "openai_chat")
+
 TEXTS_AND_MORE = st.sampled_from(
     [
         *("a", "", "ä", "\n"),
@@ -443,6 +448,30 @@ def test_a_document_of_text_alone_is_written_like_any(answer: Any, said: Batch, 
     assert written == at_length
 
 
+@settings(deadline=None)
+@given(said=st.lists(TEXTS_AND_MORE, max_size=5), finish=ENDS, include_usage=st.booleans())
+@example([BEGUN, "a", DELTA], FinishReason("stop", "finish_reason", Usage(9, 2, 11, 3, None, {"service_tier": "x"})), True)
+def test_an_answer_of_messages_is_written_like_any_in_chat_completions(
+    said: Batch, finish: FinishReason, include_usage: bool
+) -> None:
+    """The same bytes, as a document and as a stream, where they are written at once at all."""
+    events: Batch = [Started("m"), *said, finish]
+    head = AnswerHead("id_1", 1, "m", include_usage)
+    encoder = OPENAI_CHAT.encoder(head)
+    document, stream = write_short_answer(events, head, {"length": 1}), write_short_stream(events, head, {"length": 1})
+
+    assert document is None or document == encode_completion(events, id="id_1", created=1, model="m", extension={"length": 1})
+    assert stream is None or stream == encoder.write(events) + encoder.end(finish, extension={"length": 1})
+
+
+def test_an_answer_of_messages_is_written_at_once_in_chat_completions() -> None:
+    """Most of what they say around a text has no place there."""
+    events: Batch = [Started("m"), BEGUN, "a", DELTA, FinishReason("stop", "finish_reason", Usage(1, 2, 3, extra={"x": 1}))]
+
+    assert write_short_answer(events, HEAD, None)
+    assert write_short_stream(events, HEAD, None)
+
+
 @pytest.mark.parametrize("wire", [ANTHROPIC_MESSAGES, OPENAI_RESPONSES], ids=["messages", "responses"])
 @settings(deadline=None)
 @given(said=st.lists(TEXTS_AND_MORE, max_size=5), finish=ENDS, echo=st.sampled_from([None, {"instructions": "ä"}]))
@@ -475,12 +504,6 @@ def test_a_usage_that_is_no_object_counts_nothing(usage: Any) -> None:
         "cache_read_input_tokens",
     }
     assert ANTHROPIC_MESSAGES.encode_stream(short, HEAD)
-
-
-#: What an upstream of the Messages API says around a text, and one of chat completions of a thought that its vendor wants back.
-BEGUN = Extra({"message_start": {"usage": {"input_tokens": 1}}}, 0, "anthropic_messages")
-DELTA = Extra({"message_delta": {"stop_reason": "end_turn", "stop_sequence": None}}, 0, "anthropic_messages")
-SEALED = Extra({"choices": [{"delta": {"reasoning_details": [{"data": "x"}]}}]}, 0, "openai_chat")
 
 
 @pytest.mark.parametrize("write", [write_messages_stream, write_responses_stream], ids=["messages", "responses"])

@@ -83,12 +83,15 @@ def write_chat_request(model: str, messages: Messages, stream: bool, fields: Map
 
 _CONTAINERS: Final = frozenset({dict, list, tuple})
 
+#: Built once: ``float | Decimal`` would be built at each look.
+_NUMBERS: Final = (float, Decimal)
+
 
 def request_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of a client's keyword arguments that travel in the body. Raises `ValueError` for a number that JSON has no
     word for: it would be written as null."""
     for name, value in fields.items():
-        if isinstance(value, float | Decimal) and not isfinite(value):
+        if isinstance(value, _NUMBERS) and not isfinite(value):
             raise ValueError(f"the request field {name!r} must be a number, not {value}")
         if type(value) in _CONTAINERS and not_finite(value):
             raise ValueError(f"the request field {name!r} holds NaN or an infinity, which JSON cannot write")

@@ -17,6 +17,7 @@ from ...late import late_pattern
 from ..call_ids import DistinctIds
 from ..custom_tools import custom_arguments
 from ..fields import UNSUPPORTED
+from ..messages import CheckedMessages
 from ..shapes import refusal
 from .members import Json
 
@@ -42,9 +43,13 @@ def write_messages(messages: Messages) -> tuple[list[Json], list[Json]]:
     system: list[Json] = []
     written: list[Json] = []
     calls = _CallIds()
+    is_plain = type(messages) is CheckedMessages and messages.plain
     for index, message in enumerate(messages):
         role = message["role"]
-        blocks = list(_blocks(message, f"messages[{index}].content", calls))
+        if is_plain:
+            blocks = [_text(message["content"])] if message["content"].strip() else []
+        else:
+            blocks = list(_blocks(message, f"messages[{index}].content", calls))
         if role in ("system", "developer"):
             system += blocks
             continue

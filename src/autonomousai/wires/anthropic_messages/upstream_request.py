@@ -85,13 +85,17 @@ def _with_beginning(messages: list[Any], text: str) -> list[Any]:
 
 
 def _translated(request: ChatRequest) -> Json:
-    system, messages = write_messages(with_paired_results(with_distinct_ids(check_messages(request.messages))))
-    body: Json = {"messages": messages}
+    messages = check_messages(request.messages)
+    is_plain = type(messages) is CheckedMessages and messages.plain  # it has no calls
+    system, written = write_messages(messages if is_plain else with_paired_results(with_distinct_ids(messages)))
+    body: Json = {"messages": written}
     if system:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
-    _write_fields(body, CHAT.check(plain_fields(request.fields)))
-    _settle_tools(body)
-    _settle_thinking(body)
+    if fields := plain_fields(request.fields):
+        _write_fields(body, CHAT.check(fields))
+    if fields or not is_plain:
+        _settle_tools(body)
+        _settle_thinking(body)
     if request.echo:  # who writes the answer knows the tools' own names
         for holder in _named(body):
             holder["name"] = short_name(holder["name"])

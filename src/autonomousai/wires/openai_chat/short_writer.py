@@ -10,10 +10,12 @@ from typing import Final, TypeAlias
 import msgspec
 
 from ...events import Batch, FinishReason, Started, Usage
+from ...sealed_thoughts import frames_message
 from ..base import AnswerHead
 from ..finish_reasons import STANDARD
 from ..json import join_strings
 from .chunks import TRAILER, Json
+from .encoder import usage_object
 
 _json = msgspec.json.Encoder().encode
 
@@ -45,16 +47,17 @@ def write_short_answer(events: Batch, head: AnswerHead, extension: Json | None) 
     try:
         text = "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
     except TypeError:
-        return None
+        if (said := _said(texts)) is None:
+            return None
+        text = "".join(said)
     members, of_choice = b"", b""
     if first.extra or finish.extra:
         unknown = _remembered(first.extra, finish.extra)
         if unknown is None:
             return None
         members, of_choice = unknown
-    if (counted := _usage(finish.usage)) is None:
-        return None
-    said = b"" if extension is None else b',"x_autonomousai":' + _json(extension)
+    counted = _usage(finish.usage)
+    provenance = b"" if extension is None else b',"x_autonomousai":' + _json(extension)
     # To join pieces takes less time than to format them.
     return b"".join(
         (
@@ -73,18 +76,25 @@ def write_short_answer(events: Batch, head: AnswerHead, extension: Json | None) 
             b"}]",
             counted,
             members,
-            said,
+            provenance,
             b"}",
         )
     )
 
 
-def _usage(usage: Usage | None) -> bytes | None:
-    """Return the member with the tokens; None where it has members that are not known."""
+def _said(events: Batch) -> list[str] | None:
+    """Return the texts of *events*; None where they are more than text. What stands around a text in the Messages API has no
+    place here."""
+    texts = [event for event in events if not frames_message(event)]
+    return texts if all(type(text) is str for text in texts) else None  # type: ignore[return-value]
+
+
+def _usage(usage: Usage | None) -> bytes:
+    """Return the member with the tokens."""
     if usage is None:
         return b""
     if usage.extra:
-        return None
+        return b',"usage":' + _json(usage_object(usage))
     details = b"" if usage.cached_tokens is None else b',"prompt_tokens_details":{"cached_tokens":%d}' % usage.cached_tokens
     if usage.reasoning_tokens is not None:
         details += b',"completion_tokens_details":{"reasoning_tokens":%d}' % usage.reasoning_tokens
@@ -148,13 +158,14 @@ def write_short_stream(events: Batch, head: AnswerHead, extension: Json | None) 
     if type(first) is not Started or type(finish) is not FinishReason or (reason := _REASONS.get(finish.reason)) is None:
         return None
     counted = _usage(finish.usage)
-    if counted is None or (members := _stream_members(first.extra, finish.extra)) is None:
+    if (members := _stream_members(first.extra, finish.extra)) is None:
         return None
     of_choice, of_chunk, of_last_choice, of_last, of_counting, beside = members
     try:
         "".join(texts)  # type: ignore[arg-type]  # refused where it is not text alone
     except TypeError:
-        return None
+        if (texts := _said(texts)) is None:  # type: ignore[assignment]
+            return None
     opening = b'data: {"id":%b,"object":"chat.completion.chunk","created":%d,"model":%b,"choices":[' % (
         _json(head.id),
         head.created,

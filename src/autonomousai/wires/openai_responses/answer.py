@@ -9,6 +9,7 @@ from typing import Any, Final
 import msgspec
 
 from ...events import Annotations, Batch, Extra, FinishReason, LogProbs, Started
+from ...sealed_thoughts import frames_message
 from ..base import AnswerHead
 from ..finish_reasons import with_reason
 from ..provenance import KEY
@@ -61,10 +62,6 @@ def _by_their_text(events: Batch) -> Batch:
 
 # ---- answers of text alone ------------------------------------------------------------------------------------------------
 
-#: What an upstream of the Messages API says beside a text that has no place in this one.
-_OF_MESSAGES: Final = frozenset({"message_start", "message_delta"})
-_MESSAGES: Final = "anthropic_messages"
-
 #: What stands in a stream before the first piece of the text, and after the last one. Each event has its number.
 _BEGIN: Final = (
     b'event: response.created\ndata: {"type":"response.created","sequence_number":0,"response":%b}\n\n'
@@ -103,7 +100,7 @@ def texts_of(events: Batch) -> list[str] | None:
             if event:
                 texts.append(event)
         elif type(event) is Extra:
-            if event.wire != _MESSAGES or not event.members.keys() <= _OF_MESSAGES:
+            if not frames_message(event):
                 return None
         elif type(event) is not Started and type(event) is not FinishReason:
             return None
