@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from autonomousai.http.server import request_bounds
-from autonomousai.http.server.connections import Connections
+from autonomousai.http.server.connections import SWEEP_S, Connections
 from autonomousai.http.server.exchange import new_request_id
 from autonomousai.http.server.head_lines import date_line
-from autonomousai.http.server.protocol import HTTPProtocol
+from autonomousai.http.server.protocol import KEEP_ALIVE_S, HTTPProtocol
 from tests.support.asgi import ASGIApplication
 from tests.support.sockets import request
 
@@ -49,6 +49,9 @@ class Wire(asyncio.Transport):
 
     def can_write_eof(self) -> bool:
         return True
+
+    def get_write_buffer_size(self) -> int:
+        return 0
 
     def write_eof(self) -> None:
         self.half_closed = True
@@ -80,6 +83,9 @@ class Clock:
     def call_later(self, seconds: float, call, *args) -> asyncio.TimerHandle:
         self._timers.append(asyncio.TimerHandle(self._now + seconds, call, args, self._loop))
         return self._timers[-1]
+
+    def call_at(self, when: float, call, *args) -> asyncio.TimerHandle:
+        return self.call_later(when - self._now, call, *args)
 
     def advance(self, seconds: float) -> None:
         self._now += seconds
@@ -426,6 +432,28 @@ async def test_a_body_has_its_time_from_when_it_is_read_again():
     await settle(connections)
 
     assert (False, True, False) == (early, late, clock.runs)
+
+
+async def test_only_a_connection_that_is_not_used_is_closed():
+    """However long an answer takes, its connection is kept; and from its end on for as long as any idle one."""
+    app = Slow()
+    clock = Clock()
+    connection, wire, connections = connect(app, clock)
+    connection.data_received(request("GET", "/1"))
+    await turns()
+
+    def closed_after(seconds: float) -> bool:
+        for _ in range(int(seconds / SWEEP_S)):
+            clock.advance(SWEEP_S)
+        return wire.closed
+
+    busy = closed_after(3 * KEEP_ALIVE_S)
+    app.end.release()
+    await settle(connections)
+    seen = busy, closed_after(KEEP_ALIVE_S - SWEEP_S), closed_after(SWEEP_S)
+    connection.connection_lost(None)
+
+    assert ((False, False, True), False) == (seen, clock.runs)
 
 
 async def test_an_old_client_is_not_told_to_go_on():

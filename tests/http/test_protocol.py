@@ -8,8 +8,8 @@ import logging
 
 import pytest
 
+from autonomousai.http.server import connections, request_bounds
 from autonomousai.http.server import protocol as http
-from autonomousai.http.server import request_bounds
 from autonomousai.testing import Pause, answer
 from tests.support.sockets import CHAT, HELLO, Connection, ask, request
 
@@ -178,6 +178,7 @@ async def test_requests_on_one_connection_are_answered_in_order(port):
 async def test_a_silent_connection_is_closed(serve, monkeypatch):
     """Who connects and says nothing is not kept for ever."""
     monkeypatch.setattr(http, "KEEP_ALIVE_S", 0.01)
+    monkeypatch.setattr(connections, "SWEEP_S", 0.01)
     port = (await serve()).port
 
     async with Connection(port) as connection:

@@ -8,6 +8,7 @@ from time import monotonic
 from typing import Final, Protocol
 
 from ...errors import StatusError
+from ..sweep import Sweep
 from .cycle import RequestResponseCycle
 from .exchange import Application, Handle
 from .known_heads import KnownHeads
@@ -23,6 +24,9 @@ _LONG_TURN: Final = 0.08
 #: Requests that begin in one turn, at most.
 _MOST_STARTS: Final = 16 * STARTS
 
+#: Seconds between two looks at whether the connections are still used.
+SWEEP_S: Final = 5.0
+
 #: Ends of connections over which their pace is measured.
 _REMEMBERED: Final = 32
 
@@ -37,6 +41,9 @@ class Closable(Protocol):
 
     @property
     def transport(self) -> asyncio.Transport: ...
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    def look(self, now: float) -> None: ...
     def shutdown(self) -> None: ...
 
 
@@ -58,11 +65,15 @@ class Connections:
         self._full_at = 0.0  # when the last one began that might in this turn
         self._waiting: deque[tuple[RequestResponseCycle, Application]] = deque()
         self._descriptors = descriptors
+        self._sweep: Sweep | None = None  # from the first connection on: looks which are not used any more
         self._lost_at = deque([monotonic()], maxlen=_REMEMBERED)
 
     def add(self, connection: Closable) -> None:
         """It has been made."""
         self.connections.add(connection)
+        if self._sweep is None:
+            self._sweep = Sweep(connection.loop, SWEEP_S)
+        self._sweep.add(connection)
         self.none_left.clear()
         if self.is_closed:
             connection.transport.abort()
@@ -70,6 +81,8 @@ class Connections:
     def discard(self, connection: Closable) -> None:
         """It has been lost."""
         self.connections.discard(connection)
+        if self._sweep is not None:
+            self._sweep.discard(connection)
         self._lost_at.append(monotonic())
         if not self.connections:
             self.none_left.set()

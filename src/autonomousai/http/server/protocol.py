@@ -21,7 +21,8 @@ from .request_bounds import RequestBounds
 from .request_form import FORMAL, check_form, read_target
 from .upgrade import WithoutUpgrade
 
-#: Seconds that an idle connection is kept: longer than usual clients and proxies do, so that it is they who let go.
+#: Seconds that an idle connection is kept, at the least: longer than usual clients and proxies do, so that it is they who let
+#: go.
 KEEP_ALIVE_S: Final = 75
 
 #: Requests that may wait on one connection for the answer to the one before. More of them are not answered (RFC 9112 section
@@ -36,8 +37,7 @@ _EXPECTED: Final = (RefusedError, httptools.HttpParserError)
 
 
 class HTTPProtocol(RequestBounds):
-    """One connection. One of its timers runs only while a request has begun to arrive and is not whole yet; the other looks
-    now and then whether the connection is still used, and is never set back."""
+    """One connection. Its timer runs only while a request has begun to arrive and is not whole yet."""
 
     __slots__ = (
         "_connections",
@@ -47,7 +47,6 @@ class HTTPProtocol(RequestBounds):
         "_heads",
         "_hosts",
         "_idle_since",
-        "_idle_timer",
         "_is_cut",
         "_learnt",
         "_leaving",
@@ -70,7 +69,6 @@ class HTTPProtocol(RequestBounds):
         self._waiting: list[RequestResponseCycle] = []  # for the answer before theirs: few, and a deque takes 600 bytes
         self._to_start: RequestResponseCycle | None = None  # its head has come, and it is its turn
         self._leaving: LeavingWatch | None = None
-        self._idle_timer: asyncio.TimerHandle | None = None
         self._idle_since = 0.0
         self._has_room = True  # else its request is refused
         self._learnt = 0  # heads
@@ -91,13 +89,9 @@ class HTTPProtocol(RequestBounds):
         self._has_room = socket is None or self._connections.has_room(socket.fileno())
         self._connections.add(self)
         self._idle_since = self.loop.time()
-        self._idle_timer = self.loop.call_later(KEEP_ALIVE_S, self._on_idle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._stop_timer()
-        if self._idle_timer is not None:
-            self._idle_timer.cancel()
-            self._idle_timer = None
         if self._leaving is not None:
             self._leaving.stop()
             self._leaving = None
@@ -170,17 +164,16 @@ class HTTPProtocol(RequestBounds):
         """Let *handle* answer what the application has launched."""
         self._connections.run(cycle, self._app, handle)
 
-    def _on_idle(self) -> None:
-        busy = self._timer is not None or not (self._newest is None or self._newest.is_complete)
-        wait = KEEP_ALIVE_S if busy else self._idle_since + KEEP_ALIVE_S - self.loop.time()
-        if wait > 0:
-            self._idle_timer = self.loop.call_later(wait, self._on_idle)
+    def look(self, now: float) -> None:
+        """Close the connection where it has not been used for too long; called by the sweep."""
+        if now < self._idle_since + KEEP_ALIVE_S or self._timer is not None:
+            return
+        if self._newest is not None and not self._newest.is_complete:
+            return
+        if self.transport.get_write_buffer_size():
+            self.transport.abort()  # the other end does not read: closing would wait for it
         else:
-            self._idle_timer = None
-            if self.transport.get_write_buffer_size():
-                self.transport.abort()  # the other end does not read: closing would wait for it
-            else:
-                self.transport.close()
+            self.transport.close()
 
     # ---- what comes
 
