@@ -1,4 +1,4 @@
-"""What Schemathesis cannot make up by itself: messages in base64, and the id of a stream that there is.
+"""What Schemathesis cannot make up by itself: messages in base64, the names of models, and the id of a stream that there is.
 
 Loaded by it, in an environment of its own. SERVER and KEY say where the server is.
 """
@@ -31,6 +31,7 @@ NAMES = ["office", "shop"]
 
 schemathesis.openapi.format("base64-messages", (MESSAGES | TEXTS).map(lambda text: base64.b64encode(text.encode()).decode()))
 schemathesis.openapi.format("key-name", st.sampled_from(NAMES))
+schemathesis.openapi.format("model", st.sampled_from(["llama", "hermes", "summary"]))
 # An admin key begins no stream.
 schemathesis.openapi.format(
     "stream-id", st.sampled_from([begin() for _ in range(5)] if "admin" not in os.environ["KEY"] else ["x"])

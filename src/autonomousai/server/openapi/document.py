@@ -177,14 +177,14 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
             one = get_operation(
                 f"One model, over {wire.title}", name, _CHAT, json_of(wire.model_schema), ("404", "503", *guarded), error
             )
-            paths[path + "/{id}"] = {"parameters": [in_path("id", "A model's name or alias.")], "get": one}
+            paths[path + "/{id}"] = {"parameters": [in_path("id", "A model's name or alias.", format="model")], "get": one}
     listings = [wire for wire in WIRES.values() if wire.models_header is not None]
     lists = json_of("ModelList", *(wire.models_schema for wire in listings))
     one = json_of("Model", *(wire.model_schema for wire in listings))
     shapes = ("Error", *(wire.operation(wire.paths[0]).error for wire in listings))
     paths["/v1/models"] = {"get": get_operation("The models", "listModels", _CHAT, lists, ("503", *guarded), *shapes)}
     paths["/v1/models/{id}"] = {
-        "parameters": [in_path("id", "A model's name or alias.")],
+        "parameters": [in_path("id", "A model's name or alias.", format="model")],
         "get": get_operation("One model", "getModel", _CHAT, one, ("404", "503", *guarded), *shapes),
     }
     usage = [in_query(name, about, schema) for name, (about, schema) in _USAGE.items()]
@@ -218,7 +218,7 @@ def _paths(*, asks_key: bool) -> dict[str, Any]:
 
 def _named_in(path: str) -> Schema:
     """Return the parameters that all requests to *path* have."""
-    return {"parameters": [in_path("model", "A model's name or alias.")]} if MODEL_IN_PATH in path else {}
+    return {"parameters": [in_path("model", "A model's name or alias.", format="model")]} if MODEL_IN_PATH in path else {}
 
 
 def _chat(operation: Operation, guarded: Iterable[str], *, has_events: bool) -> Schema:
