@@ -585,3 +585,16 @@ async def test_what_only_the_responses_api_has_is_refused_here(port, provider, b
     got = await ask(port, request("POST", CHAT, {**ASKED_AS_RESPONSES, **body}))
 
     assert (400, param, []) == (got.status, got.error["param"], provider.calls)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "status", "said"),
+    [(7, 200, {"object": "response.input_tokens", "input_tokens": 7}), (None, 404, "count_not_supported")],
+)
+async def test_the_tokens_of_a_conversation_are_counted(serve, tokens, status, said):
+    """By an upstream that can, where clients of llama.cpp's server look for it; so does another server of this package."""
+    port = (await serve(ScriptedProvider(tokens=tokens))).port
+
+    for path in (f"{CHAT}/input_tokens", "/chat/completions/input_tokens"):
+        got = await ask(port, request("POST", path, HELLO))
+        assert (status, said) == (got.status, got.json() if status == 200 else got.error["code"])

@@ -93,9 +93,9 @@ async def test_a_path_of_another_server_is_ours(port: int, path: str) -> None:
 
 
 @pytest.mark.parametrize("before", ["/v1", "/api", "/ollama", "/ollama/api", "/v1/api"])
-@pytest.mark.parametrize("path", ["/api/tags", "/api/version", "/api/ps"])
-async def test_a_path_of_ollamas_is_ours(port: int, before: str, path: str) -> None:
-    """As its answers are behind the same base URL."""
+@pytest.mark.parametrize("path", ["/api/tags", "/api/version", "/api/ps", "/health"])
+async def test_a_path_beside_answers_is_ours(port: int, before: str, path: str) -> None:
+    """As answers are behind the same base URL."""
     got = await ask(port, request("GET", before + path))
 
     assert (200, False) == (got.status, "error" in got.json())

@@ -81,7 +81,7 @@ _RANKINGS: Final = dict.fromkeys(("/v2/rerank", "/v1/reranking", "/reranking"), 
 #: Paths that name a model, by what stands behind it.
 _NAMING: Final = {path.partition(MODEL_IN_PATH)[2]: path for path in (*SERVED, *COUNTED) if MODEL_IN_PATH in path}
 
-_PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models", *_OLLAMAS})
+_PATHS: Final = frozenset({*SERVED, *COUNTED, "/v1/models", *_OLLAMAS, *PROBE_PATHS})
 _UNDER: Final = (*RESPONSES_PATHS, "/v1/models/", "/models/")
 
 

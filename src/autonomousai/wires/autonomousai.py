@@ -88,6 +88,7 @@ class AutonomousAIWire(OpenAIChatWire):
     root = ""
     paths = tuple(_PATH_MODELS)
     fields = FIELDS
+    count_path = None
     finish_reason_at_top = True
 
     def decode_request(self, body: bytes, path: str) -> ChatRequest:

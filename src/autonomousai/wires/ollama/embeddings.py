@@ -110,7 +110,7 @@ class OllamaEmbedWire(DocumentWire):
                 "embeddings": vectors,
                 **({} if head.durations is None else {"total_duration": head.durations()[0], "load_duration": 0}),
                 **({} if usage is None else {"prompt_eval_count": usage.prompt_tokens}),
-                "x_autonomousai": route_of(extension),
+                **({} if extension is None else {"x_autonomousai": route_of(extension)}),
             }
         )
 

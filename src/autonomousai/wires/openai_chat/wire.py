@@ -47,6 +47,7 @@ class OpenAIChatWire(Wire):
     paths: ClassVar[tuple[str, ...]] = ("/v1/chat/completions",)
     fields: ClassVar[FieldTable | None] = CHAT
     key_header = "api-key"  # Azure's
+    count_path: ClassVar[str | None] = "/v1/chat/completions/input_tokens"  # as at llama.cpp's server
 
     #: Whether the finish reason stands beside the choices as well as in them, and usage comes unasked.
     finish_reason_at_top = False
@@ -119,8 +120,21 @@ class OpenAIChatWire(Wire):
             )
         return older_document(document) if (head.echo or {}).get(OLDER) else document
 
+    def encode_count(self, tokens: int) -> bytes:
+        """See `Wire.encode_count`."""
+        return b'{"object":"response.input_tokens","input_tokens":%d}' % tokens
+
     def operation(self, path: str) -> Operation:
         """See `Wire.operation`."""
+        if path == self.count_path:
+            return Operation(
+                id="countChatTokens",
+                summary=f"Count the tokens of a request, over {self.title}",
+                request="ChatRequest",
+                answer="InputTokens",
+                event="",
+                example={"model": "llama", "messages": [{"role": "user", "content": "Hello"}]},
+            )
         return Operation(
             id="chatCompletions",
             summary=f"Ask a model, over {self.title}",
