@@ -52,6 +52,9 @@ def signed(thought: str) -> Extra:
 
 
 #: What comes, and the events that it is.
+#: Blocks as servers write them that leave out the type.
+UNTYPED: list[Any] = [{"thinking": "h"}, {"text": "a"}, {"id": "x", "name": "f", "input": {"a": 1}}]
+
 STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     "text": (sse(start(), block(), text("Hel"), text("lo"), stop(), end(), STOP), [M, "Hel", "lo", END]),
     "pings and comments": (
@@ -130,6 +133,30 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
     "a call whose input comes at once": (
         sse(start(), block(0, "tool_use", input={"a": "ä"}), stop(), end("tool_use"), STOP),
         [M, ToolCallDelta(0, "toolu_0", "f"), ToolCallDelta(0, arguments='{"a":"ä"}'), stopped("tool_use")],
+    ),
+    **{
+        f"arguments that {how}": (
+            sse(start(), block(0, "tool_use"), *[arguments(said) for said in pieces], stop(), end("tool_use"), STOP),
+            [M, ToolCallDelta(0, "toolu_0", "f"), *[ToolCallDelta(0, arguments=said) for said in new], stopped("tool_use")],
+        )
+        for how, pieces, new in (
+            ("grow from piece to piece", ('{"a"', '{"a":1', '{"a":1}'), ('{"a"', ":1", "}")),
+            ("come once more at the end", ('{"a":', "1}", '{"a":1}'), ('{"a":', "1}")),
+            ("are {} alone", ("{}",), ("{}",)),
+            ("hold an object of the same name", ('{"a":', '{"a":', "1}}"), ('{"a":', '{"a":', "1}}")),
+        )
+    },
+    "a text that ends when a call has begun": (
+        sse(start(), block(0), text("a"), block(1, "tool_use"), stop(0), arguments("{}", 1), stop(1), end("tool_use"), STOP),
+        [M, "a", ToolCallDelta(0, "toolu_1", "f"), ToolCallDelta(0, arguments="{}"), stopped("tool_use")],
+    ),
+    "the same, of a call with arguments": (
+        sse(start(), block(0), text("a"), block(1, "tool_use"), stop(0), arguments('{"a":1}', 1), stop(1), end(), STOP),
+        [M, "a", ToolCallDelta(0, "toolu_1", "f"), ToolCallDelta(0, arguments='{"a":1}'), END],
+    ),
+    "blocks without a type": (
+        sse(start(), *[{"type": "content_block_start", "content_block": held} for held in UNTYPED], end(), STOP),
+        [M, Reasoning("h"), "a", ToolCallDelta(0, "x", "f"), ToolCallDelta(0, arguments='{"a":1}'), END],
     ),
     "a call whose end is left out": (
         sse(start(), block(0, "tool_use"), block(1), text("a", 1), end(), STOP),

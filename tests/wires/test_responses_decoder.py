@@ -72,6 +72,11 @@ THOUGHT = extra(part={"type": "reasoning_text"})
 TEXT_DONE = event("output_text.done", output_index=0, item_id="msg_1", content_index=0, text="Hello")
 PART_DONE = event("content_part.done", output_index=0, item_id="msg_1", content_index=0, part=part("Hello", annotations=[NOTE]))
 
+
+def part_added(text: str) -> Json:
+    return event("content_part.added", output_index=0, item_id="msg_1", content_index=0, part=part(text))
+
+
 #: what it shows; the events before the end; what they become; the reason
 ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
     ("a plain answer", [added(message()), delta("Hel"), delta("lo"), TEXT_DONE], ["Hel", "lo"], "stop"),
@@ -98,6 +103,29 @@ ANSWERS: list[tuple[str, list[Json], Batch, str]] = [
         [added(message(id="x1")), delta("a", id="x2"), delta("b", id="x3"), done(message(part("ab"), id="x4"))],
         ["a", "b"],
         "stop",
+    ),
+    ("a text with which a part is added", [part_added("Hel"), delta("lo"), PART_DONE], ["Hello", Annotations([NOTE])], "stop"),
+    ("the same, before pieces that repeat it", [part_added("Hel"), delta("Hel"), delta("lo")], ["Hel", "lo"], "stop"),
+    ("the same, of an item that was added", [added(message()), part_added("Hello"), TEXT_DONE], ["Hello"], "stop"),
+    ("a text that only the part that is added has", [part_added("Hello")], ["Hello"], "stop"),
+    ("pieces behind the item that is done", [done(message(part("Hello"))), delta("Hel"), delta("lo")], ["Hello"], "stop"),
+    (
+        "arguments behind the item that is done",
+        [added(call(arguments="")), done(call(arguments='{"a":1}')), arguments('{"a":1}')],
+        [Delta(0, "call_1", "f"), Delta(0, arguments='{"a":1}')],
+        "tool_calls",
+    ),
+    (
+        "arguments that grow from piece to piece",
+        [added(call(arguments="")), *map(arguments, ('{"a"', '{"a":1', '{"a":1}')), done(call(arguments='{"a":1}'))],
+        [Delta(0, "call_1", "f"), *[Delta(0, arguments=said) for said in ('{"a"', ":1", "}")]],
+        "tool_calls",
+    ),
+    (
+        "arguments that hold an object of the same name",
+        [added(call(arguments="")), *map(arguments, ('{"a":', '{"a":', "1}}")), done(call(arguments='{"a":{"a":1}}'))],
+        [Delta(0, "call_1", "f"), *[Delta(0, arguments=said) for said in ('{"a":', '{"a":', "1}}")]],
+        "tool_calls",
     ),
     ("a text in a part that is only done", [PART_DONE], ["Hello", Annotations([NOTE])], "stop"),
     (

@@ -193,6 +193,15 @@ def too_deep(value: Any, limit: int = MAX_DEPTH) -> bool:
     return any(isinstance(node, dict | list | tuple) for node in level)
 
 
+def unwrapped(obj: dict[str, Any], name: str) -> dict[str, Any]:
+    """Return the answer, which has a member *name*, that some gateways wrap in an object of their own; *obj*, where it is none
+    such. OpenRouter has an answer in ``provider`` now and then, and ``null`` in its place."""
+    if obj.get(name) is not None:
+        return obj
+    held = (obj.get(each) for each in ("data", "result", "response", "provider"))
+    return next((each for each in held if isinstance(each, dict) and name in each), obj)
+
+
 def join_strings(texts: list[str], between: bytes) -> bytes:
     """Return *texts* as JSON strings, with *between* between each two.
 

@@ -28,6 +28,13 @@ def _implied_type(delta: Json) -> str:
     return next((kind for kind, member in TEXT_OF_DELTA.items() if member in delta), "")
 
 
+def _implied_block(block: Json) -> str:
+    """Return the type of a block that does not say it, by what it holds."""
+    if isinstance(block.get("name"), str) and "input" in block:
+        return "tool_use"
+    return next((kind for kind in ("text", "thinking") if isinstance(block.get(kind), str)), "")
+
+
 #: The note of an answer in which a block's first words were taken once.
 BEGUN_TWICE: Final = "the first words of a block came twice, and were taken once"
 
@@ -38,6 +45,7 @@ class BlockReader:
     __slots__ = (
         "_begun",
         "_calls",
+        "_growing",
         "_halves",
         "_ids",
         "_index",
@@ -48,6 +56,8 @@ class BlockReader:
         "_place",
         "_places",
         "_quoted",
+        "_said",
+        "_seen",
         "_thought",
         "notes",
         "said",
@@ -66,6 +76,9 @@ class BlockReader:
         self._places: dict[int, int] = {}  # by the block's index
         self._inputs: dict[int, Any] = {}  # of calls, until a piece of their arguments comes
         self._quoted: dict[int, QuotedArguments | None] = {}  # of calls whose arguments come; None: they are no text of JSON
+        self._said: dict[int, list[str]] = {}  # of calls, what has come of their arguments, in pieces
+        self._growing: set[int] = set()  # calls whose arguments are sent again from their beginning with each piece
+        self._seen: set[int] = set()  # the indexes of all blocks that have begun
         self._ids: set[str] = set()  # of calls
         self._begun = ""  # the text that the current block began with, until its first delta
         self._thought: list[str] = []  # of the current block
@@ -77,9 +90,12 @@ class BlockReader:
 
     def start(self, index: int | None, block: Json, batch: Batch, others: Json | None = None) -> None:
         """Begin a block; what it holds already is said at once. *others*: unknown members of the event that began it."""
+        if not block.get("type") and (kind := _implied_block(block)):
+            block = {**block, "type": kind}
         last, self._kind = self._kind, text_in(block.get("type"))
         self._end(batch)  # of a call before it, which some servers leave open, the arguments may still come
         self._index = self._index + 1 if index is None else index
+        self._seen.add(self._index)
         self._is_open = self.said = True
         self._begun, self._thought = "", []
         known = KNOWN_BLOCKS.get(self._kind)
@@ -177,7 +193,14 @@ class BlockReader:
         return text[len(begun) :]
 
     def _argue(self, place: int, arguments: str, batch: Batch) -> None:
-        """Say a piece of the arguments of the call at *place*."""
+        """Say a piece of the arguments of the call at *place*, or what is new in one that repeats all before it."""
+        said = self._said.setdefault(place, [])
+        if (rest := tool_calls.rest_of_arguments(said, arguments, grows=place in self._growing)) is not None:
+            self._growing.add(place)
+            arguments = rest
+        if not arguments:
+            return
+        said.append(arguments)
         if place not in self._quoted:
             self._quoted[place] = QuotedArguments() if is_quoted(arguments) else None
         if (quoted := self._quoted[place]) is not None:
@@ -193,6 +216,10 @@ class BlockReader:
     def stop(self, index: int | None, batch: Batch, others: Json | None = None) -> None:
         """End a block. *others*: unknown members of the event that ended it."""
         place = self._place if index is None else self._places.get(index)
+        if place is None and index != self._index and index in self._seen:  # it ended when the next one began
+            if others:
+                batch.append(extra("content_block_stop", others))
+            return
         if index is None or index == self._index or place is None:
             self._end(batch)
             place = self._place

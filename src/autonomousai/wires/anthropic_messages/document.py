@@ -9,7 +9,7 @@ from ...events import Batch, FinishReason, Started, ToolCallDelta
 from ..finish_reasons import broken_off
 from ..finish_reasons import finish_reason_of as said_reason
 from ..foreign_errors import error_in_event
-from ..json import BOM
+from ..json import BOM, unwrapped
 from ..unreadable import notes_on, unreadable
 from .block_reader import BlockReader
 from .members import Json, extra, finish_reason_of, load_object, text_in, unknown_of_message, usage_of
@@ -23,6 +23,7 @@ def decode_message(body: bytes) -> Batch:
     message = load_object(body.removeprefix(BOM))
     if message is None:
         raise unreadable("the answer", body)
+    message = unwrapped(message, "content")
     batch: Batch = [Started(text_in(message.get("model")) or None)]
     if members := unknown_of_message(message):
         batch.append(extra("message_start", members))
@@ -63,6 +64,8 @@ def _read_blocks(content: Any) -> Batch:
     if isinstance(content, str):  # as in requests
         content = [{"type": "text", "text": content}]
     for block in content if isinstance(content, list) else ():
+        if isinstance(block, str):
+            block = {"type": "text", "text": block}
         if isinstance(block, dict):
             blocks.start(None, block, said)
             blocks.close(said)

@@ -13,6 +13,7 @@ import msgspec
 
 from ...events import LogProbs
 from ..json import keep_texts, load_leniently, mend
+from ..json import unwrapped as unwrapped_answer
 from .content import (
     REASONING,
     calls_among,
@@ -212,12 +213,8 @@ def _keep_halves_of_said(said: Any, mended: Any) -> None:
 
 
 def unwrapped(obj: Json) -> Json:
-    """Return the chunk, or the completion, that some gateways wrap in an object of their own; *obj*, where it is none such.
-    OpenRouter has an answer in ``provider`` now and then, and ``null`` in its place."""
-    if obj.get("choices") is not None:
-        return obj
-    held = (obj.get(name) for name in ("data", "result", "response", "provider"))
-    return next((each for each in held if isinstance(each, dict) and "choices" in each), obj)
+    """Return the chunk, or the completion, that *obj* is or holds; see `json.unwrapped`."""
+    return unwrapped_answer(obj, "choices")
 
 
 def as_chunk(obj: Json) -> Chunk:

@@ -203,20 +203,12 @@ class ToolCallIndexer:
         return ""
 
     def _new_of_arguments(self, place: int, arguments: str) -> str:
-        """Return what *arguments* add to those of the call at *place*: all, or what is new where they begin with all that was
-        said. Where a value can stand, this may be an object within the object, unless the server has repeated itself before."""
-        said = self._said[place]
-        if not said or not arguments.startswith("{"):
-            return arguments
-        at = 0
-        for piece in said:  # ends at the first that differs: what was said may be long, and this is asked for each piece
-            if not arguments.startswith(piece, at):
-                return arguments
-            at += len(piece)
-        if place not in self._growing and arguments[:at].rstrip().endswith((":", ",", "[")):
+        """Return what *arguments* add to those of the call at *place*."""
+        rest = rest_of_arguments(self._said[place], arguments, grows=place in self._growing)
+        if rest is None:
             return arguments
         self._growing.add(place)
-        return arguments[at:]
+        return rest
 
     def _new_of_name(self, place: int, name: str | None) -> str | None:
         """Return what *name* adds to the name of the call at *place*: all of it where it is a piece, and what is new in it
@@ -237,6 +229,26 @@ class ToolCallIndexer:
         if not id:
             return index is None
         return id != known and (bool(known) or index is None)
+
+
+def rest_of_arguments(said: list[str], arguments: str, *, grows: bool) -> str | None:
+    """Return what is new in a piece of *arguments* that begins with all that was *said* of them; None where it does not, and
+    all of it is new. Where a value can stand, it may be an object within the object, unless the server has repeated itself
+    before, so that they are known to grow.
+
+    Example::
+
+        assert rest_of_arguments(['{"a"'], '{"a":1}', grows=False) == ":1}"
+        assert rest_of_arguments(['{"a":'], '{"a":', grows=False) is None
+    """
+    if not said or not arguments.startswith("{"):
+        return None
+    at = 0
+    for piece in said:  # ends at the first that differs: what was said may be long, and this is asked for each piece
+        if not arguments.startswith(piece, at):
+            return None
+        at += len(piece)
+    return None if not grows and arguments[:at].rstrip().endswith((":", ",", "[")) else arguments[at:]
 
 
 def _is_repeated(said: str, arguments: str) -> bool:

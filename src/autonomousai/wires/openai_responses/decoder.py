@@ -193,6 +193,9 @@ class ResponsesStreamDecoder(EventStreamDecoder):
     def _on_item_done(self, obj: Json, batch: Batch) -> None:
         self._items.complete(obj, batch)
 
+    def _on_part_added(self, obj: Json, batch: Batch) -> None:
+        self._items.add_part(obj, batch)
+
     def _on_part_done(self, obj: Json, batch: Batch) -> None:
         self._items.complete_part(obj, batch)
 
@@ -239,7 +242,7 @@ EVENTS: Final[dict[str, _Handler]] = {
     "response.queued": ResponsesStreamDecoder._on_nothing,
     "response.in_progress": ResponsesStreamDecoder._on_nothing,
     "response.output_item.added": ResponsesStreamDecoder._on_item_added,
-    "response.content_part.added": ResponsesStreamDecoder._on_nothing,
+    "response.content_part.added": ResponsesStreamDecoder._on_part_added,
     "response.output_text.delta": _says("output_text", whole=False),
     "response.output_text.done": _says("output_text", whole=True),
     "response.output_text.annotation.added": ResponsesStreamDecoder._on_annotation,
@@ -250,7 +253,7 @@ EVENTS: Final[dict[str, _Handler]] = {
     "response.reasoning_text.done": _says("reasoning_text", whole=True),
     "response.reasoning.delta": _says("reasoning_text", whole=False),
     "response.reasoning.done": _says("reasoning_text", whole=True),
-    "response.reasoning_summary_part.added": ResponsesStreamDecoder._on_nothing,
+    "response.reasoning_summary_part.added": ResponsesStreamDecoder._on_part_added,
     "response.reasoning_summary_text.delta": _says("summary_text", whole=False),
     "response.reasoning_summary_text.done": _says("summary_text", whole=True),
     "response.reasoning_summary.delta": _says("summary_text", whole=False),

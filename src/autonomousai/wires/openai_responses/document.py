@@ -5,6 +5,7 @@ from __future__ import annotations
 from ...errors import StreamError
 from ...events import Batch
 from ..foreign_errors import error_in_event
+from ..json import unwrapped
 from ..unreadable import unreadable
 from .decoder import ResponsesStreamDecoder
 
@@ -18,6 +19,7 @@ def decode_response(body: bytes) -> Batch:
     obj = decoder.load(body.removeprefix(b"\xef\xbb\xbf"))
     if not isinstance(obj, dict):
         raise unreadable("the answer", body)
+    obj = unwrapped(obj, "output")
     status = obj.get("status")
     if status in ("queued", "in_progress"):
         raise StreamError(

@@ -24,6 +24,7 @@ import msgspec
 from ...events import Annotations, Batch, Extra, Images, LogProbs, Reasoning, Refusal, ToolCallDelta
 from ..custom_tools import custom_arguments
 from ..json import Halves, mend
+from ..openai_chat.tool_calls import rest_of_arguments
 from ..quoted_arguments import QuotedArguments, is_quoted
 from .made_images import image_in
 
@@ -64,8 +65,10 @@ class _Item:
     __slots__ = (
         "annotated",
         "arguments",
+        "begun",
         "call",
         "call_id",
+        "grows",
         "halves",
         "id",
         "index",
@@ -86,6 +89,7 @@ class _Item:
         self.type = kind
         self.is_done = False
         self.pieces: dict[tuple[str, int], list[str]] = {}
+        self.begun: dict[tuple[str, int], str] = {}  # the text with which a part was added, until its first piece
         self.halves = Halves()  # of characters, whose rest comes with the next piece
         self.last_part: str | None = None
         self.annotated: dict[int, int] = {}  # how many annotations of each part came
@@ -93,6 +97,7 @@ class _Item:
         self.call: int | None = None  # the index among the calls, of a function call that was begun
         self.call_id: str | None = None
         self.is_named = False
+        self.grows = False  # the arguments of a call are sent again from their beginning with each piece
         self.quoted: QuotedArguments | None = None  # of a call whose arguments are text of JSON
         self.arguments: list[str] = []  # of a call that is not named yet, or with which it began and that may be none
 
@@ -169,6 +174,9 @@ class OutputItems:
             self._call(item, {"id": item.id, "arguments": "".join(item.arguments)}, batch)
         if item.quoted is not None and (rest := item.quoted.rest()):
             batch.append(ToolCallDelta(item.call or 0, arguments=rest))
+        for (part, place), text in item.begun.items():
+            if (part, place) not in item.pieces:
+                self._say(item, part, place, text, batch, whole=True)
         for key, half in item.halves.flush():
             if key == "arguments":
                 self._argue(item, half, batch, whole=False)
@@ -212,7 +220,20 @@ class OutputItems:
         if not whole and (probs := event.get("logprobs")) and isinstance(probs, list):
             item.spoken.add(place)
             batch.append(LogProbs(probs))
-        self._say(item, part, place, text, batch, whole=whole)
+        if not (item.is_done and not whole and (part, place) in item.pieces):  # all of it came before its pieces
+            self._say(item, part, place, text, batch, whole=whole)
+
+    def add_part(self, event: Json, batch: Batch) -> None:
+        """Take ``response.content_part.added``: the text that the part may hold counts, unless its pieces repeat it."""
+        part = event.get("part")
+        if not isinstance(part, dict) or (kind := _text_of(part, "type") or "") not in _KEYS:
+            return
+        if (text := _text_of(part, _KEYS[kind])) is None:
+            return
+        place = event.get("summary_index", event.get("content_index"))
+        item = self._of_part(event, kind, batch)
+        if not item.is_done:
+            item.begun[kind, place if type(place) is int else 0] = text
 
     def complete_part(self, event: Json, batch: Batch) -> None:
         """Take ``response.content_part.done`` or ``response.reasoning_summary_part.done``."""
@@ -243,6 +264,8 @@ class OutputItems:
         obj = {"type": "function_call", "id": item_id, "name": event.get("name")}
         item = self._open(index, item_id, "function_call") or self._open_call(index, item_id)
         item = item or self._begin(obj, index, item_id, batch)
+        if item.is_done and not whole and item.pieces.get(("arguments", 0)):
+            return  # all of them came with the item
         if item.call is None and obj["name"] is None:  # its item, which has the name and the id, is still to come
             delta = "" if whole else _text_of(event, "delta") or ""
             self._held += 1 + len(delta)
@@ -287,6 +310,8 @@ class OutputItems:
         if pieces is None:
             if not text:
                 return
+            if item.begun and not whole and (begun := item.begun.pop((part, place), None)) is not None:
+                text = text if text.startswith(begun) or begun.startswith(text) else begun + text
             pieces = item.pieces[part, place] = []
         text = _more_of(item, (part, place), pieces, text, whole=whole)
         if not text:
@@ -333,6 +358,8 @@ class OutputItems:
             return
         pieces = item.pieces["arguments", 0]
         arguments = _more_of(item, "arguments", pieces, arguments, whole=whole)
+        if not whole and (rest := rest_of_arguments(pieces, arguments, grows=item.grows)) is not None:
+            item.grows, arguments = True, rest
         if not arguments:
             return
         item.arguments = []
