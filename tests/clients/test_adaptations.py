@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from autonomousai import OpenAICompatible, StatusError
-from autonomousai.clients.adaptations import REMEMBERED_S, Adaptations, other_form
+from autonomousai.clients.adaptations import other_form
+from autonomousai.clients.learnt_forms import REMEMBERED_S, Adaptations
 from autonomousai.clients.prepared_request import MOST_FORMS
 from autonomousai.testing import Script, ScriptedServer
 from autonomousai.testing.server import Request

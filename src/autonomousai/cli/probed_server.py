@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ..clients.adaptations import Adaptations
+from ..clients.learnt_forms import Adaptations
 from ..clients.vendors import VendorName, vendor_by_headers
 from ..errors import HTTPError, StreamError
 from ..http.pool import HttpPool

@@ -28,10 +28,10 @@ from ..wires.messages import check_messages
 from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.raw import EMBEDDINGS_WIRE, unsupported
 from ..wires.request_body import encode_request
-from .adaptations import Adaptations
 from .documents import fetch_document
 from .gemini_forms import GeminiAdaptations, GeminiOwnAdaptations
 from .health import is_up
+from .learnt_forms import Adaptations
 from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prepared_request import PreparedRequest

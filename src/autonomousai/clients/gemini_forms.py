@@ -16,8 +16,9 @@ from ..late import late_pattern
 from ..wires.google_gemini.upstream_contents import UNSIGNED, sign_calls, unsigned_calls
 from ..wires.google_gemini.upstream_schemas import has_properties, openapi_schema
 from ..wires.google_gemini.upstream_thinking import as_budget, as_level
-from .adaptations import Adaptation, Adaptations, Form, Json
+from .adaptations import Adaptation, Form, Json
 from .answer_limits import SHORTER_ANSWER
+from .learnt_forms import Adaptations
 
 _REFUSED: Final = late_pattern(
     r"not (?:\w+ )?(?:supported|enabled|allowed|available|valid)|unsupported|n't support"

@@ -17,7 +17,7 @@ from ..http.pool import HttpPool
 from ..report import Report
 from ..timeouts import Clocks
 from ..wires.base import Wire
-from .adaptations import Adaptations
+from .learnt_forms import Adaptations
 from .prepared_request import PreparedRequest
 
 if TYPE_CHECKING:

@@ -13,9 +13,10 @@ from typing import Any, ClassVar, Final
 from ..late import late_pattern
 from ..sealed_thoughts import is_packed
 from ..wires.anthropic_messages.upstream_messages import with_clean_ids
-from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, LateForms, without
+from .adaptations import ADAPTATIONS, Adaptation, Form, Json, LateForms, without
 from .answer_limits import SHORTER_ANSWER
 from .held_schemas import TOO_COMPLEX, PlainSchemas
+from .learnt_forms import Adaptations
 from .tool_schemas import FlatSchemas
 
 #: Tokens that a model may think for, by effort, where that is said in tokens; the API wants 1,024 at least.

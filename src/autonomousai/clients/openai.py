@@ -29,11 +29,12 @@ from ..wires.model_list import ModelEntry, read_model_list
 from ..wires.openai_chat.wire import OPENAI_CHAT, wire_for
 from ..wires.raw import COMPLETIONS_WIRE, OPERATIONS, RESPONSES_WIRE, unsupported
 from ..wires.request_body import write_chat_request
-from .adaptations import Adaptations, is_streamed
+from .adaptations import is_streamed
 from .conversation_forms import continued_message, with_call_ids
 from .documents import fetch_document
 from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
+from .learnt_forms import Adaptations
 from .model_names import PassedModelMixin
 from .options import CLIENT_CLOCKS, ClientOptions, as_headers, check_settings, clocks_of, read_timeout
 from .prefill import PROBE_S, continues_when_tried

@@ -13,7 +13,8 @@ from ..http.urls import without_credentials
 from ..timeouts import Clocks
 from ..wires.base import Wire
 from ..wires.redaction import secrets_of
-from .adaptations import Adaptations, is_streamed, other_form
+from .adaptations import is_streamed, other_form
+from .learnt_forms import Adaptations
 from .retries import DEFAULT_RETRIES
 
 

@@ -8,8 +8,9 @@ import re
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
-from .adaptations import ADAPTATIONS, Adaptation, Adaptations, Form, Json, without
+from .adaptations import ADAPTATIONS, Adaptation, Form, Json, without
 from .answer_limits import LONGER_ANSWER
+from .learnt_forms import Adaptations
 
 #: Fields without which an answer is still one to the same question, and that models refuse that think, or cannot.
 _FIELDS: Final = (
