@@ -55,7 +55,7 @@ COMMAND_LINE = FLOORS[9]
 #: Who may import what is not the standard library's: units, or folders inside them.
 FOREIGN: dict[str, frozenset[str]] = {
     "msgspec": frozenset().union(*FLOORS),
-    "aiohttp": frozenset({"http.aiohttp_transport", "http.aiohttp_connector"}),
+    "aiohttp": frozenset({"http.aiohttp_transport", "http.aiohttp_connector", "http.aiohttp_errors"}),
     "xllamacpp": frozenset({"engine"}),
     "huggingface_hub": frozenset({"engine.hub"}),
     "starlette": frozenset({"server"}),
@@ -97,6 +97,7 @@ LATE_FILES = frozenset(
     {
         "http.aiohttp_transport",
         "http.aiohttp_connector",
+        "http.aiohttp_errors",
         "http.httptools_transport",
         "http.connection",
         "http.response_clocks",

@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 
 from autonomousai import AutonomousAI, ConfigError, ConnectError, HTTPError, IncompleteStreamError
-from autonomousai.http import aiohttp_transport as transport
+from autonomousai.http.aiohttp_errors import TRANSLATIONS
 from autonomousai.testing import Raw, Script, ScriptedServer, chunks
 
 pytestmark = pytest.mark.usefixtures("transport")
@@ -26,7 +26,7 @@ CLIENT_ERRORS = [
 @pytest.mark.parametrize("kind", CLIENT_ERRORS, ids=lambda kind: kind.__name__)
 def test_every_error_of_aiohttp_has_a_counterpart(kind: type[Exception]) -> None:
     """Whatever aiohttp may raise is translated by a row of the table."""
-    row = next((row for row in transport._TRANSLATIONS if issubclass(kind, row[0])), None)
+    row = next((row for row in TRANSLATIONS if issubclass(kind, row[0])), None)
 
     assert row is not None
 

@@ -1,5 +1,5 @@
 """One HTTP exchange on aiohttp, under timeouts. `http` imports it with the first request, as aiohttp costs more than this whole
-package. aiohttp's errors are translated here, at one border; its connections are in `aiohttp_connector`."""
+package. Its errors are translated in `aiohttp_errors`, its connections are in `aiohttp_connector`."""
 
 from __future__ import annotations
 
@@ -10,36 +10,26 @@ import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from aiohttp.http import HttpVersion11
 
 from ..batches import cannot_pipe
-from ..errors import ConfigError, ConnectError, HTTPError
+from ..errors import HTTPError
 from ..errors import TimeoutError as ClockError
 from ..timeouts import Clocks
 from .aiohttp_connector import ATTEMPT, AttemptTimer, ConnectionAttempt, TCPConnector, UnixConnector
+from .aiohttp_errors import AT_PROXY, payload_problem, timeout_error, translate
 from .decoding import BodyDecoder, response_decoder
-from .descriptors import is_short, no_descriptors
-from .failures import (
-    closed_before_answer,
-    cut,
-    host_not_found,
-    not_connected,
-    not_http,
-    request_failed,
-    tls_failed,
-    without_quotes,
-)
+from .failures import cut, not_http
 from .headers import Headers
 from .proxies import Proxy
 from .request_head import is_sent
 from .strict_heads import MAX_HEAD
 from .timeouts import ReadTimeouts
 from .tls import tls_context
-from .transport import StaleConnectionError
 from .urls import without_credentials
 
 #: Seconds that the rest of a body may take to arrive after the answer has ended, so that its connection can be used again.
@@ -129,11 +119,11 @@ class AiohttpTransport:
         except BaseException as error:
             is_due = attempt.finish()
             if isinstance(error, asyncio.CancelledError) and is_due:
-                raise _timeout_error(attempt, clocks) from error
+                raise timeout_error(attempt, clocks) from error
             if not isinstance(error, Exception):
                 raise
-            where = without_credentials(url) if proxy is None or not isinstance(error, _AT_PROXY) else proxy.title
-            raise _translate(error, attempt, clocks, where) from error
+            where = without_credentials(url) if proxy is None or not isinstance(error, AT_PROXY) else proxy.title
+            raise translate(error, attempt, clocks, where) from error
         else:
             attempt.finish()
         finally:
@@ -170,56 +160,6 @@ class AiohttpTransport:
         _open.discard(self._session)
 
 
-#: What goes wrong at the proxy, where there is one.
-_AT_PROXY = (aiohttp.ClientHttpProxyError, aiohttp.ClientProxyConnectionError, aiohttp.ClientConnectorDNSError)
-
-_Translation: TypeAlias = Callable[[Any, str], Exception]
-
-#: What can go wrong before the response's head: the first row that fits. A test holds every error of aiohttp against it.
-_TRANSLATIONS: tuple[tuple[tuple[type[Exception], ...], _Translation], ...] = (
-    (
-        (aiohttp.ClientHttpProxyError,),
-        lambda error, where: ConnectError(
-            f"{where} refused the connection with status {error.status}",
-            advice="check its credentials" if error.status == 407 else "check the proxy",
-            retryable=error.status >= 500,
-        ),
-    ),
-    (
-        (aiohttp.ClientProxyConnectionError,),
-        lambda error, where: ConnectError(f"cannot connect to {where}: {_reason(error)}", advice="check the proxy's address"),
-    ),
-    (
-        (aiohttp.ClientConnectorDNSError,),
-        lambda error, where: host_not_found(where, _reason(error)),
-    ),
-    (
-        (aiohttp.ClientSSLError, aiohttp.ServerFingerprintMismatch),
-        lambda error, where: tls_failed(where, error),
-    ),
-    (
-        (aiohttp.ClientConnectorError,),
-        lambda error, where: not_connected(where, _reason(error)),
-    ),
-    (
-        (aiohttp.InvalidURL,),
-        lambda error, where: ConfigError(f"{where!r} is not a URL that a request can be sent to"),
-    ),
-    (
-        (aiohttp.ClientConnectionError, aiohttp.ClientPayloadError, ConnectionError),
-        lambda error, where: closed_before_answer(where),
-    ),
-    (
-        (aiohttp.ClientResponseError,),
-        lambda error, where: not_http(where, error.message),
-    ),
-    (
-        (aiohttp.ClientError, OSError),
-        lambda error, where: request_failed(where, error),
-    ),
-)
-
-
 def _decoder_of(response: aiohttp.ClientResponse, headers: Headers) -> BodyDecoder | None:
     """Return what undoes the coding of a response's body, None where it has none. Raises `ValueError` for a head that can be
     read and must not be, and for a coding that is not undone here."""
@@ -228,42 +168,6 @@ def _decoder_of(response: aiohttp.ClientResponse, headers: Headers) -> BodyDecod
         raise ValueError(problem)
     codings = headers.values_of("content-encoding")
     return response_decoder(response.status, codings) if codings else None
-
-
-def _translate(error: Exception, attempt: ConnectionAttempt, clocks: Clocks, where: str) -> Exception:
-    """What went wrong before the response's head came, in our own errors. What is none of aiohttp's stays as it is."""
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return ClockError("connect", clocks.connect)
-    if isinstance(error, asyncio.TimeoutError):
-        return _timeout_error(attempt, clocks)
-    if attempt.is_stale and isinstance(error, aiohttp.ServerDisconnectedError | aiohttp.ClientOSError | ConnectionError):
-        return StaleConnectionError()
-    cause = getattr(error, "os_error", None) or error
-    if attempt.connected is None and isinstance(cause, OSError) and is_short(cause):
-        return no_descriptors()
-    for kinds, translation in _TRANSLATIONS:
-        if isinstance(error, kinds):
-            return translation(error, where)
-    return error
-
-
-def _timeout_error(attempt: ConnectionAttempt, clocks: Clocks) -> ClockError:
-    """Return the error of an *attempt* whose time was over before the response's head came."""
-    first = attempt.first_token
-    silent = attempt.connected is not None and first is not None and attempt.connected + first < attempt.deadline
-    return ClockError("first_token", clocks.first_token) if silent else ClockError("total", clocks.total)
-
-
-def _reason(error: Exception) -> str:
-    cause = getattr(error, "os_error", None) or error
-    return str(getattr(cause, "strerror", None) or cause)
-
-
-def _payload_problem(error: Exception) -> object:
-    """Why a body broke off, in the words of our own transport where aiohttp's are those of its parser."""
-    if isinstance(error, aiohttp.ClientPayloadError) and "not completed" in str(error):
-        return "the server closed the connection"
-    return without_quotes(str(error))
 
 
 class _GraceOverError(Exception):
@@ -344,7 +248,7 @@ class AiohttpResponse:
         except (OSError, aiohttp.ClientError) as error:
             if self._failure is not None:
                 return self._rest(self._failure)
-            broken = cut(_payload_problem(error))
+            broken = cut(payload_problem(error))
             broken.__cause__ = error
             return self._rest(broken)
         finally:
