@@ -14,7 +14,7 @@ from autonomousai.config import parse_config
 from autonomousai.server import create_app
 from autonomousai.testing import Script, ScriptedServer, gemini_answer, gemini_chunks
 from tests.server.test_sealed_thoughts import by_messages, by_responses, post
-from tests.support.sockets import ask, events, listening, request
+from tests.support.sockets import ask, events, listening, request, text_of
 
 Json = dict[str, Any]
 
@@ -31,13 +31,13 @@ SCHEMA: Json = {"type": "object", "properties": {}}
 
 
 @asynccontextmanager
-async def gateway(*scripts: Any, second: str = "") -> AsyncIterator[tuple[int, ScriptedServer]]:
+async def gateway(*scripts: Any, second: str = "", prefill: bool = False) -> AsyncIterator[tuple[int, ScriptedServer]]:
     """A server before one upstream of the Gemini API, and perhaps a *second* one, of chat completions."""
     async with ScriptedServer(*scripts) as upstream:
         section = f'[upstreams.u]\nkind = "gemini"\nbase_url = "{upstream.url}"\napi_key = "k"\nmodel = "gemini-3-pro"\n'
         route = '["u"]'
         if second:
-            section += f'[upstreams.v]\nkind = "openai"\nbase_url = "{second}/v1"\n'
+            section += f'[upstreams.v]\nkind = "openai"\nbase_url = "{second}/v1"\nprefill = "{"yes" if prefill else "no"}"\n'
             route = '["u", "v"]'
         config = parse_config(f"{section}[models.llama]\nroute = {route}\n[retry]\nattempts = 1\n", {})
         async with listening(create_app(config)) as server:
@@ -65,14 +65,14 @@ CALLERS: dict[str, tuple[str, Json, Callable[[Json], Any]]] = {
 }
 
 
-@pytest.mark.parametrize(("path", "body", "text_of"), CALLERS.values(), ids=CALLERS)
-async def test_callers_of_each_api_are_answered(path: str, body: Json, text_of: Callable[[Json], Any]) -> None:
+@pytest.mark.parametrize(("path", "body", "said_in"), CALLERS.values(), ids=CALLERS)
+async def test_callers_of_each_api_are_answered(path: str, body: Json, said_in: Callable[[Json], Any]) -> None:
     """Streamed or not, in their API's own words."""
     async with gateway(lambda _: Script.gemini(*SAID, usage=USAGE)) as (port, upstream):
         document = (await post(port, path, body)).json()
         streamed = await post(port, path, {**body, "stream": True})
 
-    assert "Hello" == text_of(document)
+    assert "Hello" == said_in(document)
     assert b"Hello" in streamed.body
     assert {"k"} == {each.headers["x-goog-api-key"] for each in upstream.requests}
     assert {"Hi"} == {each.json()["contents"][0]["parts"][0]["text"] for each in upstream.requests}
@@ -207,6 +207,37 @@ async def test_an_answer_that_breaks_is_never_taken_for_whole() -> None:
     assert any("error" in chunk for chunk in chunks if isinstance(chunk, dict))
     assert "[DONE]" not in chunks[-1:]
     assert not any(choice["finish_reason"] for chunk in chunks if "choices" in chunk for choice in chunk["choices"])
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_another_upstream_continues_what_breaks(stream: bool) -> None:
+    """In one text; the thoughts and the signature of the first are not mixed into it."""
+    broken = Script.cut("Once upon", api="gemini")
+    rest = Script.stream(" a time.")
+    async with ScriptedServer(rest) as second, gateway(broken, second=second.url, prefill=True) as (port, _):
+        got = await post(port, "/v1/chat/completions", {"messages": [HI], "stream": stream})
+
+    said = text_of(events(got.body)) if stream else got.json()["choices"][0]["message"]["content"]
+    assert "Once upon a time." == said
+    begun = second.requests[0].json()["messages"][-1]
+    assert "assistant" == begun["role"]
+    assert "Once upon".startswith(begun["content"])
+
+
+async def test_gemini_is_asked_to_continue_nothing() -> None:
+    """Its newer models refuse to: it may begin again, and the caller gets no second answer behind the first."""
+    async with ScriptedServer(Script.cut("Once upon")) as first, gateway(Script.gemini("no")) as (_, upstream):
+        config = parse_config(
+            f'[upstreams.v]\nkind = "openai"\nbase_url = "{first.url}/v1"\n[upstreams.u]\nkind = "gemini"\n'
+            f'base_url = "{upstream.url}"\n[models.llama]\nroute = ["v", "u"]\n[retry]\nattempts = 1\n',
+            {},
+        )
+        async with listening(create_app(config)) as server:
+            got = await post(server.port, "/v1/chat/completions", {"messages": [HI], "stream": True})
+
+    assert any("error" in chunk for chunk in events(got.body) if isinstance(chunk, dict))
+    assert "Once upon" == text_of(events(got.body))
+    assert {"user"} == {each["role"] for request in upstream.requests for each in request.json()["contents"]}
 
 
 async def test_what_an_answer_rests_on_is_cited() -> None:

@@ -162,9 +162,23 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         [
             M,
             "äöü said",
-            Annotations([cited("http://a", "A", 1, 3), cited("http://b", "", 1, 3)]),
             said(groundingMetadata=GROUNDED),
+            Annotations([cited("http://a", "A", 1, 3), cited("http://b", "", 1, 3)]),
             said(groundingMetadata=GROUNDED, finishReason="STOP"),
+            end(),
+        ],
+    ),
+    "pages that were found before": (
+        sse(
+            chunk("abc", groundingMetadata={"groundingChunks": GROUNDED["groundingChunks"][:1]}),
+            chunk(finish="STOP", groundingMetadata={"groundingSupports": [{"groundingChunkIndices": [0]}]}),
+        ),
+        [
+            M,
+            "abc",
+            said(groundingMetadata={"groundingChunks": GROUNDED["groundingChunks"][:1]}),
+            Annotations([cited("http://a", "A", 0, 0)]),
+            said(groundingMetadata={"groundingSupports": [{"groundingChunkIndices": [0]}]}, finishReason="STOP"),
             end(),
         ],
     ),

@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from autonomousai.events import Batch, Extra, FinishReason, Started, ToolCallDelta
+from autonomousai.testing import gemini_chunks, gemini_event
 from autonomousai.wires.anthropic_messages.upstream_request import write_messages_request
 from autonomousai.wires.base import AnswerHead, Wire
+from autonomousai.wires.google_gemini.upstream_wire import GEMINI_UPSTREAM
 from autonomousai.wires.registry import ANTHROPIC_MESSAGES, OPENAI_CHAT, OPENAI_RESPONSES
 from tests.support.lines import lines
 from tests.wires import messages_streams as messages
@@ -43,6 +45,18 @@ def each(kind: str, n: int) -> list[Json]:
 
 
 KINDS = ("calls", "calls of one id", "custom calls", "messages", "messages without ids", "reasoning", "images", "other items")
+
+#: A piece of text that says what it rests on.
+GROUNDED = gemini_event(
+    {
+        "candidates": [
+            {
+                "content": {"parts": [{"text": "ä"}]},
+                "groundingMetadata": {"groundingChunks": [{"web": {"uri": "http://a/"}}]},
+            }
+        ]
+    }
+)
 
 #: Bodies of upstreams with so many parts, by the wire.
 BODIES: dict[str, tuple[Wire, Callable[[int], bytes]]] = {
@@ -97,6 +111,8 @@ BODIES: dict[str, tuple[Wire, Callable[[int], bytes]]] = {
             messages.STOP,
         ),
     ),
+    "calls of Gemini": (GEMINI_UPSTREAM, lambda n: gemini_chunks(*[{"functionCall": {"id": "x", "name": "f"}}] * n)),
+    "what each piece of Gemini's rests on": (GEMINI_UPSTREAM, lambda n: b"".join([*[GROUNDED] * n, gemini_chunks("x")])),
     "blocks of text": (
         ANTHROPIC_MESSAGES,
         lambda n: messages.sse(

@@ -23,7 +23,19 @@ class CandidateReader:
     said more behind a reason, so that one in the midst of what it says proves nothing. ``has_said``: whether it has said
     anything."""
 
-    __slots__ = ("_calls", "_cited", "_ids", "_index", "_signature", "_texts", "has_said", "is_doubtful", "message", "reason")
+    __slots__ = (
+        "_calls",
+        "_cited",
+        "_ids",
+        "_index",
+        "_resting",
+        "_signature",
+        "_texts",
+        "has_said",
+        "is_doubtful",
+        "message",
+        "reason",
+    )
 
     def __init__(self, index: int) -> None:
         self._index = index
@@ -31,6 +43,7 @@ class CandidateReader:
         self._calls = 0
         self._ids: set[str] = set()
         self._cited: set[tuple[str, int, int]] = set()
+        self._resting: list[Json] = []  # pieces that say what it rests on, until its end
         self._signature = ""  # of what was said without a call
         self.reason: str | None = None
         self.message: Any = None  # what the vendor says of the reason
@@ -129,11 +142,14 @@ class CandidateReader:
         batch.append(LogProbs(content))
 
     def _cite(self, candidate: Json, batch: Batch) -> None:
-        """Say what is cited, once."""
-        if not ("groundingMetadata" in candidate or "citationMetadata" in candidate):
+        """Say what is cited, once, at the end: each piece of an answer may say all of it once more."""
+        if "groundingMetadata" in candidate or "citationMetadata" in candidate:
+            self._resting.append(candidate)
+        if self.reason is None or not self._resting:
             return
+        resting, self._resting = self._resting, []
         new = []
-        for each in citations_in(candidate, self.text):
+        for each in citations_in(resting, self.text):
             page = each["url_citation"]
             key = page["url"], page["start_index"], page["end_index"]
             if key not in self._cited:

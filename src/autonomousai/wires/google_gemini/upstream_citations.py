@@ -3,23 +3,31 @@ chat completions. The API counts places in the text in bytes of UTF-8, and says 
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeAlias
 
 from .upstream_shapes import text_in
 
 Json = dict[str, Any]
 
-
-def citations_in(candidate: Json, text: str) -> list[Json]:
-    """Return the citations that a candidate brings, whose text until now is *text*."""
-    return [*_grounded(candidate.get("groundingMetadata"), text), *_recited(candidate.get("citationMetadata"), text)]
+#: Where in the text something is cited, in bytes, and the page.
+_Span: TypeAlias = tuple[int, int, Json]
 
 
-def _grounded(grounding: Any, text: str) -> list[Json]:
-    if not isinstance(grounding, dict):
-        return []
-    pages = [_page(chunk) for chunk in _objects(grounding.get("groundingChunks"))]
-    spans: list[tuple[int, int, Json]] = []
+def citations_in(said: list[Json], text: str) -> list[Json]:
+    """Return the citations that pieces of a candidate bring, *said* in their order, whose text is *text*. A piece may cite
+    pages that one before it found."""
+    spans: list[_Span] = []
+    pages: list[Json | None] = []
+    for candidate in said:
+        if isinstance(grounding := candidate.get("groundingMetadata"), dict):
+            pages = [_page(chunk) for chunk in _objects(grounding.get("groundingChunks"))] or pages
+            spans += _grounded(grounding, pages)
+        spans += _recited(candidate.get("citationMetadata"))
+    return _citations(spans, text)
+
+
+def _grounded(grounding: Json, pages: list[Json | None]) -> list[_Span]:
+    spans: list[_Span] = []
     for support in _objects(grounding.get("groundingSupports")):
         segment = support.get("segment")
         segment = segment if isinstance(segment, dict) else {}
@@ -28,28 +36,19 @@ def _grounded(grounding: Any, text: str) -> list[Json]:
         places = [index for index in indices if type(index) is int] if isinstance(indices, list) else []
         found = [pages[index] for index in places if 0 <= index < len(pages)]
         spans += [(start, end, page) for page in found if page is not None]
-    if not spans:
-        spans = [(0, 0, page) for page in pages if page is not None]
-    return _citations(spans, text)
+    return spans or [(0, 0, page) for page in pages if page is not None]
 
 
-def _recited(citations: Any, text: str) -> list[Json]:
+def _recited(citations: Any) -> list[_Span]:
     """Return what a text repeats word for word."""
     if not isinstance(citations, dict):
         return []
-    sources = citations.get("citationSources", citations.get("citations"))
-    return _citations(
-        [
-            (
-                _place(each.get("startIndex")),
-                _place(each.get("endIndex")),
-                {"url": each["uri"], "title": text_in(each.get("title"))},
-            )
-            for each in _objects(sources)
-            if text_in(each.get("uri"))
-        ],
-        text,
-    )
+    sources = _objects(citations.get("citationSources", citations.get("citations")))
+    return [
+        (_place(each.get("startIndex")), _place(each.get("endIndex")), {"url": uri, "title": text_in(each.get("title"))})
+        for each in sources
+        if (uri := text_in(each.get("uri")))
+    ]
 
 
 def _page(chunk: Json) -> Json | None:
@@ -61,7 +60,7 @@ def _page(chunk: Json) -> Json | None:
     return None
 
 
-def _citations(spans: list[tuple[int, int, Json]], text: str) -> list[Json]:
+def _citations(spans: list[_Span], text: str) -> list[Json]:
     if not spans:
         return []
     characters = _characters(text, {place for start, end, _ in spans for place in (start, end)})
