@@ -290,8 +290,8 @@ def test_an_event_is_one_line_to_any_reader(end: str) -> None:
     encoder = GOOGLE_GEMINI.encoder(HEAD)
     said = encoder.write([f"a{end}é"]) + encoder.fail(StreamError(end))
 
-    assert 4 == len(said.decode().splitlines())
-    assert f"a{end}é" == chunks(said)[0]["candidates"][0]["content"]["parts"][0]["text"]
+    assert 5 == len(said.decode().splitlines())
+    assert f"a{end}é" == chunks(said.partition(b"\n\n")[0] + b"\n\n")[0]["candidates"][0]["content"]["parts"][0]["text"]
 
 
 SIGNED = Extra({"delta": {"type": "signature_delta", "signature": "s"}, "thought": "Hm."}, 0, "anthropic_messages")
@@ -334,7 +334,7 @@ def test_errors_have_googles_words(error: BaseException, status: int, word: str)
     assert (status, status, word) == (got, said["code"], said["status"])
     assert "a bug" not in said["message"]
     event = GOOGLE_GEMINI.encode_error_event(error)
-    assert event == GOOGLE_GEMINI.encoder(HEAD).fail(error) == b"data: %b\n\n" % body
+    assert event == GOOGLE_GEMINI.encoder(HEAD).fail(error) == b"data: %b\n\n%b\n" % (body, body)
     assert event.startswith(b'data: {"error":{"code":%d,' % status)
 
 
@@ -358,7 +358,10 @@ def test_a_prompt_that_does_not_fit_is_told_in_googles_words() -> None:
     assert said.startswith("The input token count (5000) exceeds the maximum number of tokens allowed (4096)")
 
 
-def test_what_bridges_a_silence_is_nothing_to_a_reader() -> None:
-    """Neither a comment, which Google's clients read as JSON, nor a chunk, which says nothing."""
-    assert b"\n\n" == GOOGLE_GEMINI.ping == GOOGLE_GEMINI.encoder(HEAD).sign(3)
+def test_what_bridges_a_silence_says_nothing() -> None:
+    """Neither a comment nor an empty line, at which clients fail, nor a chunk without a part: such an answer failed."""
+    assert [[{"text": ""}]] == [
+        chunk["candidates"][0]["content"]["parts"] for data in (GOOGLE_GEMINI.ping,) for chunk in chunks(data)
+    ]
+    assert GOOGLE_GEMINI.ping == GOOGLE_GEMINI.encoder(HEAD).sign(3)
     assert not GOOGLE_GEMINI.has_comments

@@ -23,8 +23,9 @@ _json = msgspec.json.Encoder().encode
 
 Json = dict[str, Any]
 
-#: Bridges a silence: an event of nothing.
-PING: Final = b"\n\n"
+#: Bridges a silence: a chunk that says nothing. The client for Go takes neither comments nor empty lines, and those for Python
+#: and JavaScript leave an answer out of a chat in which a chunk has no part.
+PING: Final = b'data: {"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"index":0}]}\n\n'
 
 #: Bridges one inside an array.
 ARRAY_PING: Final = b"\n"
@@ -67,7 +68,7 @@ class GeminiStreamEncoder:
         return self._framed(_json(_ended([said.end(finish)], finish, said.usage, self._stamp, extension)))
 
     def sign(self, progress: int) -> bytes:
-        """See `StreamEncoder.sign`: a chunk that says nothing would be an answer that failed, so there is no number."""
+        """See `StreamEncoder.sign`; the number has no place."""
         return PING
 
     def fail(self, error: BaseException) -> bytes:
@@ -109,8 +110,10 @@ class GeminiArrayEncoder(GeminiStreamEncoder):
 
 
 def error_event(error: BaseException) -> bytes:
-    """Return the event that reports *error*, after which there are none."""
-    return b"data: %b\n\n" % on_one_line(error_document(error))
+    """Return the event that reports *error*, after which there are none; and the same without the framing, as the vendor's own
+    server writes it: its client for Go takes an error for one so alone."""
+    document = on_one_line(error_document(error))
+    return b"data: %b\n\n%b\n" % (document, document)
 
 
 #: Characters that JSON leaves as they are, and at which older clients of Google's end a line.
