@@ -181,3 +181,21 @@ def test_another_api_is_an_error() -> None:
     """That names those that there are."""
     with pytest.raises(ValueError, match="chat, responses"):
         OpenAICompatible("http://localhost/v1", api="assistants")  # type: ignore[arg-type]
+
+
+async def test_tokens_are_counted_beside_responses() -> None:
+    """Of what a count is made of alone; a server that cannot is not asked twice."""
+    async with ScriptedServer(Script.status(200, {"object": "response.input_tokens", "input_tokens": 14})) as server:
+        async with provider_of(server) as provider:
+            count = await provider.count_prompt("m", HELLO, max_tokens=9, stop=["x"], temperature=0)
+        (request,) = server.requests
+
+    assert (14, "/v1/responses/input_tokens") == (count, request.path)
+    assert {"model": "m", "input": [{"type": "message", **HELLO[0]}]} == request.json()
+
+    async with ScriptedServer(Script.status(404, {})) as server, provider_of(server) as provider:
+        for _ in range(2):
+            with pytest.raises(StatusError, match="count"):
+                await provider.count_prompt("m", HELLO)
+
+    assert 1 == len(server.requests)

@@ -315,16 +315,20 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         return self.stream(msgspec.structs.replace(continued, messages=messages), options)
 
     async def count_tokens(
-        self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS, *, path: str = "/chat/completions/input_tokens"
+        self, request: ChatRequest, options: CallOptions = DEFAULT_OPTIONS, *, path: str | None = None
     ) -> int:
-        """See `AsyncGeneratorProvider.count_tokens`. llama.cpp's servers count at *path*; that a server has no such
-        path, or answers there without a count, is remembered."""
+        """See `AsyncGeneratorProvider.count_tokens`. llama.cpp's servers count beside chat completions, or at *path*, OpenAI's
+        beside Responses; that a server has no such path, or answers there without a count, is remembered."""
         if not self._counts:
             raise cannot_count(request.model)
         merged = self._options.merged(options)
         headers = self._headers(merged)
         name = self._model or self.get_model(request.model)
-        body = write_chat_request(name, check_messages(request.messages), stream=False, fields=request.fields)
+        if self._wire is OPENAI_CHAT:
+            path = path or f"{_PATHS['chat']}/input_tokens"
+            body = write_chat_request(name, check_messages(request.messages), stream=False, fields=request.fields)
+        else:
+            path, body = f"{_PATHS['responses']}/input_tokens", _counted(self._wire, request, name)
         try:
             answer = await fetch_document(
                 self._pool,
@@ -389,6 +393,19 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
     async def aclose(self) -> None:
         """Close this event loop's connections."""
         await self._pool.aclose()
+
+
+#: What the request of a count has of that of a response (API reference, "Get input token counts").
+_COUNTED: Final = frozenset(
+    {"model", "input", "instructions", "tools", "tool_choice", "parallel_tool_calls", "reasoning", "text", "truncation"}
+)
+
+
+def _counted(wire: Wire, request: ChatRequest, model: str) -> bytes:
+    """Return the body that has a server of the Responses API count what *request* asks."""
+    fields = {name: value for name, value in request.fields.items() if name != "stop"}
+    body = msgspec.json.decode(wire.encode_request(msgspec.structs.replace(request, fields=fields), model))
+    return msgspec.json.encode({name: value for name, value in body.items() if name in _COUNTED})
 
 
 def _stop_texts(fields: Mapping[str, Any]) -> tuple[str, ...]:
