@@ -46,15 +46,16 @@ def test_no_limit_is_as_many_as_fit() -> None:
     assert [100] == [part.fields["max_tokens"] for part in parts(prompt="a", max_tokens=-1)]
 
 
-_SCHEMA: Any = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+_SCHEMA: Any = {"type": "object", "properties": {"a": {"type": "boolean"}}, "required": ["a"]}
+_CLOSED: Any = {**_SCHEMA, "additionalProperties": False}
 
 
 @pytest.mark.parametrize(
     ("wanted", "schema"),
     [
         ({"type": "json_object"}, {"type": "object"}),
-        ({"type": "json_object", "schema": _SCHEMA}, _SCHEMA),
-        ({"type": "json_schema", "json_schema": {"name": "a", "schema": _SCHEMA}}, _SCHEMA),
+        ({"type": "json_object", "schema": _SCHEMA}, _CLOSED),
+        ({"type": "json_schema", "json_schema": {"name": "a", "schema": _SCHEMA}}, _CLOSED),
         ({"type": "text"}, None),
     ],
     ids=str,

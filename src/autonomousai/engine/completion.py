@@ -21,6 +21,7 @@ from ..wires.raw import COMPLETIONS_WIRE
 from ..wires.shapes import refusal
 from .answer_schema import with_grammar
 from .request import SEEDS, engine_fields
+from .tool_schema import held_schema
 
 #: The tokens that mark for weights what stands before and after, and that what is between is wanted, by their families:
 #: Qwen and CodeGemma, StarCoder and Granite, DeepSeek, Code Llama.
@@ -111,13 +112,15 @@ def raw_question(part: RawPart, control: Sequence[str]) -> ChatRequest:
 
 
 def _held(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return *fields* with the answer's schema where llama.cpp looks for that of a raw prompt; it ignores it elsewhere."""
+    """Return *fields* with the answer's schema where llama.cpp looks for that of a raw prompt; it ignores it elsewhere. Objects
+    that describe their members have no others, as in a chat: small models would not stop adding some."""
     wanted = fields.get("response_format")
     if wanted is None:
         return fields
     rest = {name: value for name, value in fields.items() if name != "response_format"}
     described = wanted.get("json_schema") or {}
-    return {**rest, "json_schema": described.get("schema") or wanted.get("schema") or {"type": "object"}}
+    schema = described.get("schema") or wanted.get("schema") or {"type": "object"}
+    return {**rest, "json_schema": held_schema(schema, "response_format", is_strict=False)}
 
 
 def fill_in_the_middle(before: str, after: str, control: Sequence[str]) -> str:
