@@ -23,7 +23,8 @@ class Swept(Protocol):
 
 
 class Sweep:
-    """Calls `look` of each of its items every quarter of a second, in the running event loop, as long as there are any.
+    """Calls `look` of each of its items every quarter of a second, in the running event loop, as long as there are any. Where
+    there are none any more, the timer is left to run out: a next one may come before.
 
     After the event loop stood still, nothing is looked at once: what came meanwhile has not been read yet, and its sender would
     be blamed for the delay. Once, and not as long as the loop is slow: a flood that makes it so must not escape its deadline.
@@ -48,6 +49,9 @@ class Sweep:
     def discard(self, item: Swept) -> None:
         """Look at *item* no more."""
         self._items.pop(item, None)
+
+    def stop(self) -> None:
+        """Let no timer run, where nothing is to be looked at."""
         if not self._items and self._handle is not None:
             self._handle.cancel()
             self._handle = None
@@ -63,6 +67,9 @@ class Sweep:
         self._handle = self._loop.call_at(when, self._on_timer)
 
     def _on_timer(self) -> None:
+        if not self._items:
+            self._handle = None
+            return
         now = self._loop.time()
         self._was_late = late = now - self.due > LATE_S and not self._was_late
         self._arm(now + self._interval)

@@ -43,7 +43,8 @@ _NO_LABELS: Final[Mapping[str, str]] = {}
 class Flight(msgspec.Struct, eq=False):
     """One request that is sent at once. ``note``: called with the exchange when it has ended. ``sent``: None after it
     was answered, and where it could not be sent. ``streams``: whether its answer is a stream. ``fault``: why it is not to
-    continue. ``hold``: what the caller's key has reserved for it. ``answer``: the complete answer, once it has come."""
+    continue. ``hold``: what the caller's key has reserved for it. ``answer``: the complete answer, once it has come.
+    ``is_silent``: whether a sweep has found nothing of it."""
 
     context: EndpointContext
     endpoint: Endpoint
@@ -56,6 +57,7 @@ class Flight(msgspec.Struct, eq=False):
     fault: Exception | None = None
     hold: Reservation | None = None
     answer: Answer | None = None
+    is_silent: bool = False
 
     def reserve(self) -> None:
         """Reserve what a caller's key has to. Raises `StatusError` where that is refused, which is noted then."""
@@ -104,8 +106,11 @@ class Flight(msgspec.Struct, eq=False):
         self._divert()
 
     def look(self, now: float) -> None:
-        """Called by the sweep where nothing of a stream has come so far: a task bridges its silence."""
-        if self.exchange.listener is self:
+        """Called by the sweep where nothing of a stream has come so far: a task bridges its silence, from the second time on:
+        the first may be as soon as it was sent."""
+        if not self.is_silent:
+            self.is_silent = True
+        elif self.exchange.listener is self:
             self._divert()
 
     def interrupt(self, reason: Exception) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from io import BytesIO
-from operator import itemgetter
 from typing import Final, Self
 
 import msgspec
@@ -34,23 +33,18 @@ class TextTemplate:
     """The bytes before and after the one string in which chunks differ; both of them hold the string's quotes. *lead*: what
     stands before a chunk in its event, which ends with ``data: ``. *longest*: bytes of an event that is read."""
 
-    __slots__ = ("_after", "_before", "_event", "_first", "_in_line", "_last", "_line", "_lines", "_quoted")
+    __slots__ = ("_after", "_before", "_event", "_first", "_last", "_lead")
 
     def __init__(self, before: bytes, after: bytes, lead: bytes = DATA, longest: int | None = None) -> None:
         self._before = before
         self._after = after
-        #: Where the string stands in a chunk, with its quotes. A chunk that is too short has no such place.
-        self._quoted = slice(len(before) - 1, 1 - len(after))
-        # The same of a whole event, and where its own bytes stand.
+        self._lead = lead
         first, last = lead + before, after + b"\n\n"
+        #: Where the string stands in an event, with its quotes, and where the event's own bytes do. One that is too short has
+        #: no such place.
         self._event = slice(len(first) - 1, 1 - len(last))
         self._first = slice(len(first)), first
         self._last = slice(-len(last), longest), last  # what is longer does not end there, and so not as it must
-        #: Which of an event's lines its data is, and how many it has.
-        self._line = lead.count(b"\n")
-        self._lines = self._line + 2
-        #: Takes a string, without its quotes, out of the line with an event's data.
-        self._in_line = itemgetter(slice(len(first) - lead.rfind(b"\n") - 1, 1 - len(last)))
 
     @classmethod
     def learn(
@@ -86,7 +80,7 @@ class TextTemplate:
         if not self.fits(chunk):
             return None
         try:
-            return _string(chunk[self._quoted])
+            return _string(chunk[len(self._before) - 1 : 1 - len(self._after)])
         except _UNREADABLE:
             return None
 
@@ -114,8 +108,10 @@ class TextTemplate:
         file = BytesIO(data)
         file.seek(start)
         lines = file.readlines()  # looks for line ends as memchr does; `split` looks at each byte
-        own = slice(self._line, len(lines) - len(data[end:].splitlines()), self._lines)
-        slices = list(map(self._in_line, lines[own]))
+        line = self._lead.count(b"\n")  # of an event's, that with its data; the blank one follows
+        own = slice(line, len(lines) - len(data[end:].splitlines()), line + 2)
+        text = slice(len(first) - self._lead.rfind(b"\n") - 1, 1 - len(last))
+        slices = [each[text] for each in lines[own]]
         events = b"".join((first, (last + first).join(slices), last))
         # Where the data is these events, and their texts are strings of JSON, it is proven wherever the slices are from.
         if len(slices) < _SEVERAL or start + len(events) != end or not data.startswith(events, start):

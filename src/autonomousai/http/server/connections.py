@@ -81,11 +81,13 @@ class Connections:
     def discard(self, connection: Closable) -> None:
         """It has been lost."""
         self.connections.discard(connection)
+        self._lost_at.append(monotonic())
         if self._sweep is not None:
             self._sweep.discard(connection)
-        self._lost_at.append(monotonic())
         if not self.connections:
             self.none_left.set()
+            if self._sweep is not None:
+                self._sweep.stop()
 
     def has_room(self, descriptor: int) -> bool:
         """Return whether descriptors are left beside that of a new connection: the system gives the lowest that is free."""
