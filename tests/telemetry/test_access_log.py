@@ -265,3 +265,17 @@ async def test_the_form_is_the_command_lines_or_the_configs(tmp_path, arguments,
     found = [json.loads(line)["request_id"] for line in said.splitlines() if line.startswith("{")]
     assert ([name] if form == "json" else []) == found
     assert (form == "json") == (name in said)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+async def test_a_key_in_the_query_is_in_no_line(tmp_path, form):
+    """Clients of the Gemini API may send it there: to a path that is served, and to one that is not."""
+    asked = {"contents": [{"parts": [{"text": "Hello"}]}]}
+    async with logged(ScriptedProvider(), tmp_path / "log", form) as place:
+        for path in ("/v1beta/models/llama:generateContent", "/v1beta/files", "/none"):
+            await ask(place.port, request("POST", f"{path}?key=sk-secret", asked))
+
+    said = (tmp_path / "log").read_text()
+    assert 3 == len(said.splitlines())
+    assert "/v1beta/models/{model}:generateContent" in said
+    assert "sk-secret" not in said
