@@ -684,3 +684,13 @@ def test_an_answer_with_calls_asks_for_them(content: Any, reason: str, expected:
 
     assert isinstance(last, FinishReason)
     assert expected == last.reason == decoder.finish().reason
+
+
+@pytest.mark.parametrize("content", ["a", ["a"], [{"text": "a"}], [{"type": "text", "text": "a"}]])
+@pytest.mark.parametrize("wrapped", [None, "data", "result"])
+def test_a_document_is_read_in_any_form(content: Any, wrapped: str | None) -> None:
+    """Texts in place of blocks, blocks without a type, and all of it in an object of a gateway's own."""
+    message: Any = {"type": "message", "model": "m", "content": content, "stop_reason": "end_turn"}
+    document = {"code": 0, wrapped: message} if wrapped else message
+
+    assert "a" in ANTHROPIC_MESSAGES.decode_answer(json.dumps(document).encode())

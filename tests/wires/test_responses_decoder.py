@@ -762,3 +762,10 @@ def test_half_a_character_that_all_of_the_text_brings_is_said_once(rest: str, te
 
     assert text == "".join(each for each in read.events if isinstance(each, str))
     assert text == "".join(each.arguments for each in called.events if isinstance(each, Delta))
+
+
+def test_a_response_in_an_object_of_a_gateways_own_is_read() -> None:
+    """As chat completions are."""
+    document = {"code": 0, "data": response(output=[message(part("Hello"))])}
+
+    assert "Hello" in decode_response(json.dumps(document).encode())
