@@ -417,6 +417,13 @@ def test_says_what_to_do(status: int, hint: str) -> None:
     assert message.endswith(f": no{hint}")
 
 
+def test_without_money_no_wait_is_advised() -> None:
+    """It would not help."""
+    body = b'{"error": {"message": "You exceeded your current quota", "code": "insufficient_quota"}}'
+
+    assert read_error(429, body, {}).message.endswith(": You exceeded your current quota")
+
+
 NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
 
 
@@ -460,6 +467,15 @@ NOW = 1_000_000_000.0  # Sun, 09 Sep 2001 01:46:40 GMT
         ({"ratelimit-remaining": "0", "ratelimit-reset": "30"}, 30.0),
         ({"anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-tokens-reset": "2001-09-09T01:47:00Z"}, 20.0),
         ({"retry-after": "1", "ratelimit-remaining": "0", "ratelimit-reset": "30"}, 1.0),
+        ({"x-ms-retry-after-ms": "2500"}, 2.5),
+        ({"anthropic-ratelimit-input-tokens-remaining": "0", "anthropic-ratelimit-input-tokens-reset": "30"}, 30.0),
+        ({"x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-tokens-minute": "12.5"}, 12.5),
+        ({"RateLimit": "limit=100, remaining=0, reset=50"}, 50.0),
+        ({"RateLimit": "limit=100, remaining=7, reset=50"}, None),
+        ({"RateLimit": '"api";r=0;t=30'}, 30.0),
+        ({"RateLimit": '"day";r=3;t=900, "minute";r=0;t=30'}, 30.0),
+        ({"RateLimit": '"api";r=5;t=30'}, None),
+        ({"RateLimit": '"api";r=0'}, None),
     ],
 )
 def test_reads_how_long_to_wait(headers: dict[str, str], seconds: float | None) -> None:

@@ -305,7 +305,7 @@ def _hint(status: int, code: str | None, retry_after: float | None) -> str:
     if code in FILTERED_CODES:
         return ""
     if status == 429:
-        return "wait before trying again"
+        return "" if code in PERMANENT_CODES else "wait before trying again"
     if status == 400 and code in _HINTS:
         return _HINTS[code]
     return _HINTS.get(status, SERVERS_FAULT if status >= 500 else "")

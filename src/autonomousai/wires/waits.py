@@ -39,29 +39,48 @@ _RESETS: Final = (
     *[
         (f"{x}ratelimit-reset{what}", f"{x}ratelimit-remaining{what}")
         for x in ("x-", "")
-        for what in ("", "-requests", "-tokens")
+        for what in ("", "-requests", "-tokens", "-requests-day", "-tokens-minute")
     ],
-    *[(f"anthropic-ratelimit-{what}-reset", f"anthropic-ratelimit-{what}-remaining") for what in ("requests", "tokens")],
+    *[
+        (f"anthropic-ratelimit-{what}-reset", f"anthropic-ratelimit-{what}-remaining")
+        for what in ("requests", "tokens", "input-tokens", "output-tokens")
+    ],
 )
+
+#: Milliseconds to wait: of OpenAI, and of Azure.
+_IN_MS: Final = ("retry-after-ms", "x-ms-retry-after-ms")
+
+#: What is left of a limit, and when it ends, in a header ``RateLimit``: of today's draft, and of those before it.
+_LEFT: Final = late_pattern(r"(?:^|[;,\s])(?:r|remaining)\s*=\s*0(?![\d.])")
+_ENDS: Final = late_pattern(r"(?:^|[;,\s])(?:t|reset)\s*=\s*(\d{1,9})(?!\d)")
 
 
 def wait_in_headers(headers: Mapping[str, str], now: Callable[[], float]) -> float | None:
     """Return the seconds to wait that *headers*, with names in lower case, ask for; None where they ask for none.
 
     ``retry-after-ms``; ``Retry-After`` in seconds, as a date (RFC 9110, section 10.2.3), or in one of the ways that the
-    standard does not know; and when a limit ends of which nothing is left.
+    standard does not know; and when a limit ends of which nothing is left, also as ``RateLimit`` says it (IETF draft
+    "RateLimit header fields for HTTP"), as at Hugging Face.
 
     Example::
 
         assert wait_in_headers({"retry-after": "1m30s"}, lambda: 0.0) == 90
     """
-    said = headers.get("retry-after-ms", "").strip()
-    if _PLAIN.fullmatch(said):
-        return float(said) / 1000
+    for name in _IN_MS:
+        if _PLAIN.fullmatch(said := headers.get(name, "").strip()):
+            return float(said) / 1000
     if (wait := _wait(headers.get("retry-after", ""), now)) is not None:
         return wait
     waits = [_wait(headers.get(reset, ""), now) for reset, left in _RESETS if headers.get(left, "").strip() in ("0", "0.0")]
+    waits += _limits_in(headers.get("ratelimit", ""))
     return max((wait for wait in waits if wait is not None), default=None)
+
+
+def _limits_in(said: str) -> list[float | None]:
+    """Return when the limits end of which nothing is left, by a header ``RateLimit``."""
+    said = said[:1000]
+    limits = said.split(",") if ";" in said else [said]  # before, it was one limit, with its members between commas
+    return [float(ends[1]) for each in limits if _LEFT.search(each) and (ends := _ENDS.search(each))]
 
 
 def wait_in_error(layers: Iterator[dict[str, Any]], message: str | None, now: Callable[[], float]) -> float | None:
