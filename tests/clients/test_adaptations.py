@@ -48,6 +48,10 @@ LONG_IDS: Any = [
 SIGNED: Any = [{"role": "assistant", "content": None, "tool_calls": [{"id": "c", "extra_content": {"google": {}}}]}]
 UNSIGNED = "Function call is missing a thought_signature in functionCall parts. This is required for tools to work correctly."
 LONG_CALL: Any = [{"type": "function_call", "call_id": LONG_ID, "name": "f", "arguments": "{}"}]
+TOOLS_WITHOUT_THOUGHT = (
+    "Function tools with reasoning_effort are not supported for gpt-5.6 in /v1/chat/completions. To use function tools, use "
+    "/v1/responses or set reasoning_effort to 'none'."
+)
 TOO_LONG = "Invalid '{}': string too long. Expected a string with maximum length {}, but got a string with length 65 instead."
 
 
@@ -260,8 +264,57 @@ REFUSALS: list[tuple[dict[str, Any], int, Any, str | None]] = [
         "short_call_ids",
     ),
     ({"messages": CALLED}, 400, {"error": {"message": TOO_LONG.format("messages[0].tool_calls[0].id", 40)}}, None),
+    (
+        {"messages": CALLED},
+        400,
+        {"message": "Tool call id was call_1 but must be a-z, A-Z, 0-9, with a length of 9.", "type": "invalid_request_error"},
+        "nine_letter_call_ids",
+    ),
+    (
+        {"messages": [{"role": "tool", "content": "a"}, {"role": "user", "content": "b"}]},
+        400,
+        {"object": "error", "message": "Unexpected role 'user' after role 'tool'", "code": "3230"},
+        "assistant_after_tool",
+    ),
+    (
+        {"messages": [{"role": "tool", "content": "a"}]},
+        400,
+        {"object": "error", "message": "Unexpected role 'user' after role 'tool'"},
+        None,
+    ),
+    ({"messages": LATE}, 400, {"object": "error", "message": "Unexpected role 'system' after role 'user'"}, "system_first"),
+    ({"tools": [{}]}, 400, {"error": {"message": TOOLS_WITHOUT_THOUGHT}}, "no_effort_with_tools"),
+    ({"tools": [{}], "reasoning_effort": "high"}, 400, {"error": {"message": TOOLS_WITHOUT_THOUGHT}}, None),
     ({"input": LONG_CALL}, 400, {"error": {"message": TOO_LONG.format("input[0].call_id", 64)}}, "short_call_ids"),
 ]
+
+FORMS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
+    (
+        "assistant_after_tool",
+        {"messages": [{"role": "tool", "content": "a"}, {"role": "user", "content": "b"}, {"role": "user", "content": "c"}]},
+        {
+            "messages": [
+                {"role": "tool", "content": "a"},
+                {"role": "assistant", "content": "Done."},
+                {"role": "user", "content": "b"},
+                {"role": "user", "content": "c"},
+            ]
+        },
+    ),
+    ("no_effort_with_tools", {"tools": [{}]}, {"tools": [{}], "reasoning_effort": "none"}),
+    ("no_effort_with_tools", {"tools": [{}], "reasoning_effort": "low"}, {"tools": [{}], "reasoning_effort": "low"}),
+    ("no_effort_with_tools", {}, {}),
+]
+
+
+@pytest.mark.parametrize(("name", "body", "expected"), FORMS)
+def test_a_form_that_was_learnt(name: str, body: dict[str, Any], expected: dict[str, Any]) -> None:
+    """Of each later request, which may say more than the one that was refused."""
+    learnt = Adaptations()
+    learnt.remember("m", [name])
+
+    assert expected == json.loads(learnt.applied("m", json.dumps(body).encode()))
+
 
 #: Refusals of an answer's length, and the bound that they name.
 LENGTHS: list[tuple[str, dict[str, Any], dict[str, Any] | None]] = [

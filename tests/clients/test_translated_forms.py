@@ -53,6 +53,18 @@ REFUSALS: list[tuple[dict[str, Any], str, dict[str, Any] | None]] = [
     ({"presence_penalty": 0}, "Unsupported parameter: 'presence_penalty' is not supported with this model.", {}),
     ({"temperature": 3}, "temperature must be at most 2", None),
     (
+        {"tools": [{}], "reasoning_effort": "high"},
+        "Function tools with reasoning_effort are not supported for gpt-5.6 here. Set reasoning_effort to 'none'.",
+        {"tools": [{}], "reasoning_effort": "none"},
+    ),
+    ({"tool_choice": "required"}, "Thinking mode does not support this tool_choice", {"tool_choice": "auto"}),
+    (
+        {"tool_choice": {"type": "function", "function": {"name": "f"}}},
+        "<400> InternalError: The tool_choice parameter does not support being set to required or object in thinking mode",
+        {"tool_choice": "auto"},
+    ),
+    ({"tool_choice": "auto"}, "Thinking mode does not support this tool_choice", None),
+    (
         {"max_output_tokens": 1},
         "Invalid 'max_output_tokens': integer below minimum value. Expected a value >= 16, but got 1 instead.",
         {"max_output_tokens": 16},

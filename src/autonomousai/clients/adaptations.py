@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from .held_schemas import PlainSchemas
     from .needless_fields import WithoutField
     from .unknown_extras import Extra
+    from .vendor_refusals import VendorForm
 
 Json = dict[str, Any]
 
@@ -74,7 +75,7 @@ _STREAM_ALONE: Final = late_pattern(
 
 _NO_LATE_SYSTEM: Final = late_pattern(
     r"system (?:message|prompt|role)s?[^.]{0,80}(?:beginning|first|start|not (?:allowed|supported))"
-    r"|only[^.]{0,60}system message",
+    r"|only[^.]{0,60}system message|role ['\"`]?system['\"`]? after role",
     re.IGNORECASE,
 )
 _NO_SYSTEM: Final = late_pattern(
@@ -143,7 +144,9 @@ class LateForms(msgspec.Struct, frozen=True):
         """Change nothing: the forms do."""
 
 
-Form: TypeAlias = "Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas | Extra | WithoutField | LateForms"
+Form: TypeAlias = (
+    "Adaptation | LengthBound | FlatSchemas | WithoutKeyword | PlainSchemas | Extra | WithoutField | VendorForm | LateForms"
+)
 
 
 def without(name: str, words: Callable[[str], bool]) -> Adaptation:
@@ -219,6 +222,12 @@ def _fill_reasoning(body: Json) -> None:
 def _drop_reasoning(body: Json) -> None:
     for message in of_role(body, "assistant"):
         message.pop(REASONING, None)
+
+
+def _of_vendors() -> tuple[Form, ...]:
+    from .vendor_refusals import FORMS  # noqa: PLC0415  two vendors refuse so
+
+    return FORMS
 
 
 def _items() -> ModuleType:
@@ -328,6 +337,7 @@ ADAPTATIONS: Final[tuple[Form, ...]] = (
     _without_member(ITEMS),
     _without_member(DETAILS),
     _without_member(OF_CALL),
+    LateForms("vendors", _of_vendors),
     Adaptation(
         "system_first",
         lambda body, said, param: bool(_NO_LATE_SYSTEM.search(said)) and bool(late_system_messages(body)),

@@ -76,6 +76,19 @@ def system_as_user(body: Json) -> None:
         alternate(body)
 
 
+def user_after_tool(body: Json) -> list[int]:
+    """Return where a user speaks after a result."""
+    messages = body.get("messages")
+    roles = [message.get("role") if isinstance(message, dict) else None for message in messages or ()]
+    return [place for place, pair in enumerate(pairwise(roles), 1) if pair == ("tool", "user")]
+
+
+def assistant_between(body: Json) -> None:
+    """Have the assistant say a word between a result and what the user says: some templates know no other order."""
+    for place in reversed(user_after_tool(body)):
+        body["messages"].insert(place, {"role": "assistant", "content": "Done."})
+
+
 def as_system(body: Json) -> None:
     for message in of_role(body, "developer"):
         message["role"] = "system"
@@ -199,6 +212,16 @@ def with_call_ids(messages: Messages, length: int) -> Messages:
     if not any(message.get("tool_calls") or message.get("tool_call_id") for message in messages):
         return messages
     return [_with_ids(message, length) for message in messages]
+
+
+#: Characters of an id of a call at Mistral.
+_MISTRALS: Final = 9
+
+
+def nine_letter_ids(body: Json) -> None:
+    """Put ids as Mistral wants them in the place of others, the same in each turn."""
+    if isinstance(messages := body.get("messages"), list):
+        body["messages"] = with_call_ids(messages, _MISTRALS)
 
 
 def _with_ids(message: dict[str, Any], length: int) -> dict[str, Any]:

@@ -23,6 +23,13 @@ _REFUSED: Final = late_pattern(
     re.IGNORECASE,
 )
 _EFFORT: Final = late_pattern(r"reasoning[._ ]?effort|\breasoning\.effort\b", re.IGNORECASE)
+#: What is said where a model that thinks cannot be held to a call.
+_NO_CHOICE: Final = late_pattern(
+    r"tool_choice[^\n]{0,120}(?:not|n't) (?:\w+ )?(?:support|compat|allow|permit)"
+    r"|(?:not|n't) (?:\w+ )?support[^\n]{0,60}tool_choice"
+    r"|tool_choice[^\n]{0,60}(?:incompatible|unsupported)|unsupported[^\n]{0,40}tool_choice",
+    re.IGNORECASE,
+)
 _ENCRYPTED: Final = late_pattern(r"encrypted.?content", re.IGNORECASE)
 _NO_THOUGHT: Final = late_pattern(
     r"(?:not|n't) (?:\w+ )?(?:support|enabl)\w*[^.\n]{0,30}\b(?:thinking|reasoning)\b"
@@ -53,6 +60,28 @@ def _leave_out_effort(body: Json) -> None:
         body["reasoning"] = rest
     else:
         body.pop("reasoning", None)
+
+
+def _refuses_choice(body: Json, said: str, param: str | None) -> bool:
+    return body.get("tool_choice") not in (None, "auto", "none") and bool(_NO_CHOICE.search(said))
+
+
+def _choose_freely(body: Json) -> None:
+    """Leave it to the model whether it calls, and what."""
+    if body.get("tool_choice") not in (None, "none"):
+        body["tool_choice"] = "auto"
+
+
+def _think_not_with_tools(body: Json) -> None:
+    if body.get("tools"):
+        body["reasoning_effort"] = "none"
+
+
+def _refuses_effort_with_tools(body: Json, said: str, param: str | None) -> bool:
+    """Models of OpenAI's think by themselves, and take tools over chat completions where they are not to."""
+    from .vendor_refusals import EFFORT_NONE  # noqa: PLC0415  one vendor refuses so
+
+    return bool(body.get("tools")) and body.get("reasoning_effort", "") != "none" and bool(EFFORT_NONE.search(said))
 
 
 def _refuses_encrypted(body: Json, said: str, param: str | None) -> bool:
@@ -90,6 +119,8 @@ class TranslatedAdaptations(Adaptations):
     """What was learnt of a server by requests of callers of other APIs."""
 
     rows: ClassVar[tuple[Form, ...]] = (
+        Adaptation("no_effort_with_tools", _refuses_effort_with_tools, _think_not_with_tools),
+        Adaptation("auto_tool_choice", _refuses_choice, _choose_freely),
         Adaptation("no_reasoning_summary", _refuses_summary, _leave_out_summary),
         Adaptation("no_reasoning_effort", _refuses_effort, _leave_out_effort),
         Adaptation("no_encrypted_reasoning", _refuses_encrypted, lambda body: body.pop("include", None)),
