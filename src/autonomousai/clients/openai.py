@@ -32,7 +32,6 @@ from ..wires.request_body import write_chat_request
 from .adaptations import is_streamed
 from .conversation_forms import continued_message, with_call_ids
 from .documents import fetch_document
-from .health import is_up
 from .launched_request import LaunchTemplate, RemoteRequest, send_now
 from .learnt_forms import Adaptations
 from .model_names import PassedModelMixin
@@ -363,6 +362,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
 
     async def check_health(self) -> bool | None:
         """See `AsyncGeneratorProvider.check_health`: the server's list of models, or what its vendor has for that."""
+        from .health import is_up  # noqa: PLC0415  a gateway alone looks
+
         if not (path := self._vendor.health):
             return None
         base, path = (beside_root(self.base_url), path[2:]) if path.startswith("..") else (self.base_url, path)
