@@ -173,7 +173,6 @@ def test_each_field_is_carried_by_the_table(fields: Json, expected: Json) -> Non
         {"top_logprobs": 3},
         {"modalities": ["text", "audio"]},
         {"audio": {"voice": "x"}},
-        {"web_search_options": {}},
     ],
 )
 def test_what_cannot_come_is_refused_by_name(fields: Json) -> None:

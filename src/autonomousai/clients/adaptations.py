@@ -256,6 +256,27 @@ def _without_member(name: str) -> Adaptation:
     )
 
 
+def _searches(body: Json) -> list[Json]:
+    tools = body.get("tools")
+    tools = [tool for tool in (tools if isinstance(tools, list) else ()) if isinstance(tool, dict)]
+    return [tool for tool in tools if str(tool.get("type")).startswith("web_search")]
+
+
+def _search_not(body: Json) -> None:
+    """Leave out the vendor's own search of the web."""
+    searches = _searches(body)
+    body["tools"] = [tool for tool in body.get("tools") or () if tool not in searches]
+    if not body["tools"]:
+        del body["tools"]
+
+
+#: For callers of another API, whose own upstream would have searched.
+NO_SEARCH: Final = Adaptation(
+    "no_web_search",
+    lambda body, said, param: bool(_searches(body)) and "tool" in f"{said} {param or ''}".lower(),
+    _search_not,
+)
+
 #: In the order in which they are looked for: the name of one field may be a part of another's.
 ADAPTATIONS: Final[tuple[Form, ...]] = (
     SHORTER_ANSWER,

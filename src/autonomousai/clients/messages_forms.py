@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Final
 from ..late import late_pattern
 from ..sealed_thoughts import is_packed
 from ..wires.anthropic_messages.upstream_messages import with_clean_ids
-from .adaptations import ADAPTATIONS, Adaptation, Form, Json, LateForms, without
+from .adaptations import ADAPTATIONS, NO_SEARCH, Adaptation, Form, Json, LateForms, without
 from .answer_limits import SHORTER_ANSWER
 from .held_schemas import TOO_COMPLEX, PlainSchemas
 from .learnt_forms import Adaptations
@@ -287,6 +287,7 @@ MESSAGES_FORMS: Final[tuple[Form, ...]] = (
     ),
     *(row for row in _OF_CALLERS if row not in _OF_MODELS),
     FlatSchemas(),
+    NO_SEARCH,
     *(row for row in ADAPTATIONS if row.name in ("no_stream", "stream_alone")),
 )
 

@@ -8,7 +8,7 @@ import re
 from typing import Any, ClassVar, Final
 
 from ..late import late_pattern
-from .adaptations import ADAPTATIONS, Adaptation, Form, Json, without
+from .adaptations import ADAPTATIONS, NO_SEARCH, Adaptation, Form, Json, without
 from .answer_limits import LONGER_ANSWER
 from .learnt_forms import Adaptations
 
@@ -128,4 +128,5 @@ class TranslatedAdaptations(Adaptations):
         Adaptation("no_strict_schemas", _refuses_strict, _loosen),
         *ADAPTATIONS,
         *(without(name, _is_refused) for name in _FIELDS),
+        NO_SEARCH,
     )

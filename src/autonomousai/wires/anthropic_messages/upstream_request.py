@@ -93,7 +93,10 @@ def _translated(request: ChatRequest) -> Json:
         body["system"] = system[0]["text"] if len(system) == 1 and system[0].keys() == {"type", "text"} else system
     if fields := plain_fields(request.fields):
         _write_fields(body, CHAT.check(fields))
-    if fields or not is_plain:
+    searches = (
+        request.origin is not None and "tools" in request.origin.document and _write_search(body, request.origin.document)
+    )
+    if fields or searches or not is_plain:
         _settle_tools(body)
         _settle_thinking(body)
     if request.echo:  # who writes the answer knows the tools' own names
@@ -190,6 +193,22 @@ def _write_stop(body: Json, value: Any) -> None:
 
 def _write_tools(body: Json, value: Any) -> None:
     body["tools"] = [*body.get("tools", ()), *map(_tool, value)]
+
+
+def _write_search(body: Json, document: Json) -> bool:
+    """Offer the vendor's own search of the web to a caller of Responses who asked for OpenAI's; return whether one did."""
+    from ..web_search import asked_search, messages_search  # noqa: PLC0415  few requests search
+
+    if (asked := asked_search(document)) is None:
+        return False
+    body["tools"] = [*body.get("tools", ()), messages_search(asked)]
+    return True
+
+
+def _write_search_options(body: Json, value: Any) -> None:
+    from ..web_search import messages_search  # noqa: PLC0415  few requests search
+
+    body["tools"] = [*body.get("tools", ()), messages_search(value if isinstance(value, dict) else {})]
 
 
 def _tool(tool: Json) -> Json:
@@ -322,4 +341,5 @@ WRITERS: Final[Mapping[str, Callable[[Json, Any], None]]] = {
     "safety_identifier": _write_safety_identifier,
     "metadata": _write_metadata,
     "service_tier": _write_service_tier,
+    "web_search_options": _write_search_options,
 }

@@ -142,7 +142,7 @@ ANTHROPIC: Final[Mapping[str, FieldUse]] = {
     "top_logprobs": refused("is not supported by the Messages API; answers carry no probabilities", 0),
     "modalities": refused('is not supported by the Messages API; answers are ["text"]', ["text"]),
     "audio": refused("is not supported by the Messages API; answers are text"),
-    "web_search_options": refused("is not supported by the Messages API; name its own tool for that in tools"),
+    "web_search_options": approximated("the vendor's tool `web_search`, which the model may leave unused"),
 }
 
 # ---- the column of the Gemini API -------------------------------------------------------------------------------------

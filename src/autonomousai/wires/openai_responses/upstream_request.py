@@ -48,6 +48,8 @@ def write_response_request(model: str, request: ChatRequest) -> bytes:
     else:
         body = {"input": input_items(with_paired_results(with_distinct_ids(check_messages(request.messages))))}
         _merge(body, _from_fields(plain_fields(request.fields), strict=True))
+        if origin is not None and "tools" in origin.document:
+            _merge(body, _searches(origin.document))
         if isinstance(reasoning := body.get("reasoning"), dict) and reasoning.get("effort") not in (None, "none"):
             _merge(body, {"include": ["reasoning.encrypted_content"]})  # it comes back with the next turn
             body["reasoning"] = {**reasoning, "summary": reasoning.get("summary", "auto")}  # unasked, it shows no thought
@@ -326,6 +328,14 @@ def _logprobs(name: str, value: Any) -> Json:
 
 def _modalities(name: str, value: Any) -> Json:
     return _refuse_unless(["text"])(name, value)
+
+
+def _searches(document: Json) -> Json:
+    """Return OpenAI's own search of the web for a caller of Messages who asked for Anthropic's."""
+    from ..web_search import asked_search, responses_search  # noqa: PLC0415  few requests search
+
+    asked = asked_search(document)
+    return {} if asked is None else {"tools": [responses_search(asked)]}
 
 
 def _web_search(name: str, value: Any) -> Json:
