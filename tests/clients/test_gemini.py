@@ -345,6 +345,13 @@ FORMS: dict[str, tuple[str, str, Json, Any, Any]] = {
         lambda body: (config(body), body.get("systemInstruction")),
         ({}, {"parts": [{"text": "Where you call no function, answer with JSON alone."}]}),
     ),
+    "two turns of the user in a row": (
+        "m",
+        "Please ensure that multiturn requests alternate between user and model.",
+        {"messages": [*TURN, *HELLO]},
+        lambda body: [each["role"] for each in body["contents"]],
+        ["user", "model", "user", "model", "user"],
+    ),
     "to continue": (
         "m",
         "Requests ending with a model turn are not supported.",

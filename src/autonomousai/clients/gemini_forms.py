@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import ClassVar, Final
 
 import msgspec
@@ -35,6 +36,9 @@ _IDS: Final = late_pattern(r"""unknown name \\*["']id\\*["']""", re.IGNORECASE)
 _LEVEL: Final = late_pattern(r"thinking[ _]?level", re.IGNORECASE)
 _BUDGET: Final = late_pattern(r"thinking[ _]?budget|\bbudget\b", re.IGNORECASE)
 _THINKING: Final = late_pattern(r"thinking|include_?thoughts", re.IGNORECASE)
+
+#: What is said in a turn of nothing.
+_NO_CONTENT: Final = "(no content)"
 
 #: What a user says behind an answer that the model does not continue.
 _CONTINUE: Final = "Continue."
@@ -159,6 +163,21 @@ def _let_user_continue(body: Json) -> None:
     body["contents"].append({"role": "user", "parts": [{"text": _CONTINUE}]})
 
 
+def _repeats_role(body: Json) -> bool:
+    return any(one.get("role") == other.get("role") for one, other in pairwise(_contents(body)))
+
+
+def _alternate(body: Json) -> None:
+    """Say nothing of the other side between two turns of one: the results of calls take no words beside them."""
+    contents: list[Json] = []
+    for content in _contents(body):
+        role = content.get("role")
+        if contents and contents[-1].get("role") == role:
+            contents.append({"role": "user" if role == "model" else "model", "parts": [{"text": _NO_CONTENT}]})
+        contents.append(content)
+    body["contents"] = contents
+
+
 def _say_system_as_user(body: Json) -> None:
     parts = body.pop("systemInstruction")["parts"]
     first = body["contents"][0]
@@ -227,6 +246,11 @@ GEMINI_FORMS: Final[tuple[Form, ...]] = (
         lambda body, said, param: bool(_MODEL_LAST.search(said)) and _ends_with_model(body),
         _let_user_continue,
         lasts=False,
+    ),
+    Adaptation(
+        "alternating_roles",
+        lambda body, said, param: "alternat" in said.lower() and _repeats_role(body),
+        _alternate,
     ),
     Adaptation(
         "user_role",
