@@ -139,6 +139,11 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         ],
     ),
     "the length": (sse(chunk("a", finish="MAX_TOKENS")), [M, "a", stopped("MAX_TOKENS"), end("length")]),
+    "small letters": (
+        sse(chunk(call(id="x"), finish="stop")),
+        [M, ToolCallDelta(0, "x", "f", '{"a":1}'), stopped("stop"), end("tool_calls")],
+    ),
+    "the length of one request": (sse(chunk("a", finish="CONTINUATION")), [M, "a", stopped("CONTINUATION"), end("length")]),
     "a call that was cut": (
         sse(chunk(call(id="x"), finish="MAX_TOKENS")),
         [M, ToolCallDelta(0, "x", "f", '{"a":1}'), stopped("MAX_TOKENS"), end("length")],
@@ -257,7 +262,14 @@ STREAMS: dict[str, tuple[bytes, list[Any]]] = {
         )
         for word in (
             *("SAFETY", "RECITATION", "LANGUAGE", "BLOCKLIST", "PROHIBITED_CONTENT", "SPII", "IMAGE_SAFETY", "OTHER"),
-            *("IMAGE_RECITATION", "IMAGE_PROHIBITED_CONTENT", "MODEL_ARMOR"),
+            *(
+                "IMAGE_RECITATION",
+                "IMAGE_PROHIBITED_CONTENT",
+                "MODEL_ARMOR",
+                "IMAGE_OTHER",
+                "ESCALATION",
+                "PUP_LIMITED_DISABLED",
+            ),
         )
     },
 }

@@ -406,6 +406,12 @@ def test_the_apis_own_fields_pass() -> None:
     assert [{"googleSearch": {}}] == written["tools"]
 
 
+@pytest.mark.parametrize(("tier", "written"), [("flex", "flex"), ("default", "standard"), ("auto", None)])
+def test_a_tier_is_the_apis(tier: str, written: str | None) -> None:
+    """Beside the conversation; its usual one need not be said."""
+    assert written == body(service_tier=tier).get("serviceTier")
+
+
 def test_sound_that_is_asked_for_is_refused() -> None:
     """Its caller would wait for it."""
     with pytest.raises(StatusError) as caught:

@@ -9,8 +9,13 @@ from ..finish_reasons import finish_reason_of, meaning_of
 #: A word that names no reason.
 _UNSPECIFIED: Final = frozenset({"FINISH_REASON_UNSPECIFIED", "BLOCK_REASON_UNSPECIFIED", "BLOCKED_REASON_UNSPECIFIED"})
 
-#: The vendor's words that are none of a filter's.
-_PLAIN: Final = {"STOP": "stop", "MAX_TOKENS": "length"}
+#: The vendor's words in those of chat completions. For a filter it has further ones, which others have too; ``OTHER`` is said
+#: of answers that it does not show, without saying why.
+_REASONS: Final = {
+    "STOP": "stop",
+    **dict.fromkeys(("MAX_TOKENS", "CONTINUATION"), "length"),
+    **dict.fromkeys(("OTHER", "IMAGE_OTHER", "ESCALATION", "PUP_LIMITED_DISABLED"), "content_filter"),
+}
 
 
 def reason_in(value: Any) -> str | None:
@@ -28,13 +33,11 @@ def chat_reason_of(reason: str, *, has_calls: bool) -> str:
         assert chat_reason_of("STOP", has_calls=True) == "tool_calls"
         assert chat_reason_of("SPII", has_calls=False) == "content_filter"
     """
-    plain = _PLAIN.get(reason)
-    if plain is not None:
-        return "tool_calls" if has_calls and plain == "stop" else plain
-    if reason == "OTHER":  # what the vendor says of answers that it does not show, without saying why
-        return "content_filter"
-    meant = meaning_of(reason)
-    return meant if meant != "stop" else reason
+    said = _REASONS.get(reason.upper())  # other servers of the API write them small
+    if said is None:
+        meant = meaning_of(reason)
+        return meant if meant != "stop" else reason
+    return "tool_calls" if has_calls and said == "stop" else said
 
 
 def filtered(what: str, reason: str, message: Any = None) -> str:

@@ -286,6 +286,15 @@ def _write_top_log_probs(body: Json, config: Json, value: Any) -> None:
         config["logprobs"] = value
 
 
+#: Tiers of chat completions, as the API calls them.
+_TIERS: Final = {"default": "standard", "standard": "standard", "flex": "flex", "priority": "priority"}
+
+
+def _write_tier(body: Json, config: Json, value: Any) -> None:
+    if (tier := _TIERS.get(value)) is not None:
+        body["serviceTier"] = tier
+
+
 def _write_modalities(body: Json, config: Json, value: Any) -> None:
     config["responseModalities"] = [str(each).upper() for each in value]
 
@@ -363,6 +372,7 @@ WRITERS: Final[Mapping[str, Callable[[Json, Json, Any], None]]] = {
     "logprobs": _write_log_probs,
     "top_logprobs": _write_top_log_probs,
     "modalities": _write_modalities,
+    "service_tier": _write_tier,
     "reasoning_effort": _write_effort,
     "reasoning": _write_reasoning,
     "thinking": _write_thinking,

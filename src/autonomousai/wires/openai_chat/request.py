@@ -151,7 +151,7 @@ ANTHROPIC: Final[Mapping[str, FieldUse]] = {
 _NOT_IN_GEMINI: Final = (
     *("stream_options", "min_p", "typical_p", "repeat_penalty", "repetition_penalty", "logit_bias", "parallel_tool_calls"),
     *("reasoning_format", "separate_reasoning", "enable_thinking", "think", "chat_template_kwargs", "verbosity", "prediction"),
-    *("prompt_cache_key", "prompt_cache_retention", "store", "metadata", "safety_identifier", "service_tier", "user"),
+    *("prompt_cache_key", "prompt_cache_retention", "store", "metadata", "safety_identifier", "user"),
 )
 
 GEMINI: Final[Mapping[str, FieldUse]] = {
@@ -188,6 +188,7 @@ GEMINI: Final[Mapping[str, FieldUse]] = {
     "thinking_budget": approximated("as `thinkingConfig`"),
     "include_reasoning": approximated("as `includeThoughts`"),
     "web_search_options": approximated("as the tool `googleSearch`"),
+    "service_tier": approximated("as `serviceTier`: `flex`, `priority`, and `default` as `standard`"),
     **dict.fromkeys(_NOT_IN_GEMINI, DROPPED),
     "audio": refused("is not supported by the Gemini API as an upstream; answers are text and images"),
 }
