@@ -7,7 +7,7 @@ is equal to what the longer road makes of it; what cannot be decoded here may st
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from operator import attrgetter
 from typing import Annotated, Any, Final, Literal
 
@@ -53,24 +53,6 @@ class _UsualRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True):
 
 
 _USUAL = late_decoder(_UsualRequest)
-
-
-class UsualFields:
-    """Which members of another wire's usual request become fields, and by what names."""
-
-    __slots__ = ("_names", "_none", "_values")
-
-    def __init__(self, names: Mapping[str, str]) -> None:
-        self._names = tuple(names.values())
-        self._none = (None,) * len(names)
-        self._values: Callable[[msgspec.Struct], tuple[Any, ...]] = attrgetter(*names)
-
-    def of(self, request: msgspec.Struct) -> dict[str, Any]:
-        """Return those of *request* that are not null, each by its name."""
-        values = self._values(request)
-        if values == self._none:  # as in most requests
-            return {}
-        return {name: value for name, value in zip(self._names, values, strict=True) if value is not None}
 
 
 def as_document(request: msgspec.Struct) -> dict[str, Any]:

@@ -4,7 +4,7 @@ alone, as a stream that is complete, to the byte the one that `encoder` writes.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgspec
 
@@ -121,7 +121,7 @@ _END: Final = (
 _STOPPED: Final = b'}\n\nevent: message_stop\ndata: {"type":"message_stop"}\n\n'
 
 
-class TextAnswer(NamedTuple):
+class TextAnswer(msgspec.Struct, frozen=True, gc=False):
     """An answer of text alone, one block. ``start`` and ``delta``: what an upstream of this wire said at its beginning and of
     its end; read, and never changed."""
 

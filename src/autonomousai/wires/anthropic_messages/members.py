@@ -49,8 +49,8 @@ _OF_ANY_EVENT: Final = frozenset({"type", "index", "usage", KEY})
 #: A number of tokens that is none.
 _TOO_MANY: Final = 2**63
 
-#: The counts that every server has.
-_LEAST: Final = frozenset({"input_tokens", "output_tokens"})
+#: How many counts every server has: those of the prompt and of the answer.
+_LEAST: Final = 2
 
 _KNOWN_USAGE: Final = frozenset({"input_tokens", "output_tokens", "cache_read_input_tokens"})
 
@@ -151,11 +151,13 @@ def usage_of(usage: Json | None) -> Usage | None:
     one; None where they were not counted."""
     if not usage:
         return None
+    if len(usage) == _LEAST:
+        read, said = usage.get("input_tokens"), usage.get("output_tokens")
+        if type(read) is type(said) is int and 0 <= read < _TOO_MANY and 0 <= said < _TOO_MANY:  # as usual
+            return Usage(read, said, read + said)
     uncached, completion = _either(usage, "input_tokens", "prompt_tokens"), _either(usage, "output_tokens", "completion_tokens")
     if uncached is None and completion is None:
         return None
-    if usage.keys() == _LEAST and uncached is not None and completion is not None:
-        return Usage(uncached, completion, uncached + completion)
     cached = _count(usage.get("cache_read_input_tokens"))
     prompt = (uncached or 0) + (cached or 0) + (_count(usage.get("cache_creation_input_tokens")) or 0)
     details = usage.get("output_tokens_details")

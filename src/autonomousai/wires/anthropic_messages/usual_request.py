@@ -12,7 +12,7 @@ import msgspec
 
 from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
-from ..usual_request import UNREADABLE, PlainText, UsualFields, as_document, checked
+from ..usual_request import UNREADABLE, PlainText, as_document, checked
 from .content import ACCOUNTING
 from .message import WIRE
 
@@ -38,8 +38,11 @@ class _UsualMessagesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=True
 _USUAL = late_decoder(_UsualMessagesRequest)
 
 #: The members that become fields, and those fields.
-_FIELDS: Final = UsualFields(
-    {"max_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p", "stop_sequences": "stop"}
+_FIELDS: Final = (
+    ("max_tokens", "max_tokens"),
+    ("temperature", "temperature"),
+    ("top_p", "top_p"),
+    ("stop_sequences", "stop"),
 )
 
 
@@ -59,6 +62,6 @@ def read_usual_messages(body: bytes) -> ChatRequest | None:
         request.model or "",
         checked(messages),
         request.stream is True,
-        fields=_FIELDS.of(request),
+        fields={field: document[name] for name, field in _FIELDS if name in document},
         origin=OriginalRequest(WIRE, document),
     )

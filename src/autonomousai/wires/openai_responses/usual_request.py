@@ -13,7 +13,7 @@ import msgspec
 from ...late import late_decoder
 from ...request import ChatRequest, OriginalRequest
 from ..messages import with_one_system_message
-from ..usual_request import UNREADABLE, PlainText, Share, Temperature, UsualFields, as_document, checked
+from ..usual_request import UNREADABLE, PlainText, Share, Temperature, as_document, checked
 from .response import WIRE
 
 
@@ -38,11 +38,11 @@ class _UsualResponsesRequest(msgspec.Struct, gc=False, forbid_unknown_fields=Tru
 
 _USUAL = late_decoder(_UsualResponsesRequest)
 
-#: The members that become fields, and those fields.
-_FIELDS: Final = UsualFields({"max_output_tokens": "max_tokens", "temperature": "temperature", "top_p": "top_p"})
+#: The members that become fields, and those fields; the answer repeats them all.
+_FIELDS: Final = (("max_output_tokens", "max_tokens"), ("temperature", "temperature"), ("top_p", "top_p"))
 
 #: The members that the answer repeats.
-_ECHO: Final = UsualFields({name: name for name in ("instructions", "max_output_tokens", "temperature", "top_p")})
+_ECHO: Final = frozenset({"instructions", "max_output_tokens", "temperature", "top_p"})
 
 #: A developer's messages are the system's elsewhere.
 _ROLES: Final = {"developer": "system"}
@@ -62,11 +62,13 @@ def read_usual_response(body: bytes) -> ChatRequest | None:
     )
     if request.instructions is not None:
         messages.insert(0, {"role": "system", "content": request.instructions})
+    document = as_document(request)
+    echo = {} if _ECHO.isdisjoint(document) else {name: document[name] for name in document if name in _ECHO}
     return ChatRequest(
         request.model or "",
         checked(with_one_system_message(messages)),
         request.stream is True,
-        fields=_FIELDS.of(request),
-        origin=OriginalRequest(WIRE, as_document(request)),
-        echo=_ECHO.of(request),
+        fields={field: echo[name] for name, field in _FIELDS if name in echo} if echo else {},
+        origin=OriginalRequest(WIRE, document),
+        echo=echo,
     )
