@@ -361,13 +361,18 @@ async def test_what_comes_between_two_requests_is_nobodys(pool: HttpPool) -> Non
         ("", "", "check its certificate; authorities beside the system's are named by SSL_CERT_FILE or SSL_CERT_DIR"),
         ("SSL_CERT_FILE", "/no/such.pem", "check its certificate; SSL_CERT_FILE names '/no/such.pem', which is not there"),
         ("SSL_CERT_DIR", "/no/such", "check its certificate; SSL_CERT_DIR names '/no/such', which is not there"),
+        (
+            "REQUESTS_CA_BUNDLE",
+            "/a.pem",
+            "check its certificate; REQUESTS_CA_BUNDLE is not read here: set SSL_CERT_FILE to '/a.pem'",
+        ),
     ],
 )
 async def test_an_unknown_authority_is_said(
     variable: str, value: str, advice: str, pool: HttpPool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The error names the variables that would make it known, or the one that names nothing."""
-    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR"):
+    for name in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
     if variable:
         monkeypatch.setenv(variable, value)

@@ -10,6 +10,9 @@ from pathlib import Path
 CERT_FILE = "SSL_CERT_FILE"
 CERT_DIR = "SSL_CERT_DIR"
 
+#: Those by which other programs find them, which say nothing here.
+_OF_OTHERS = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE")
+
 _CONTEXTS: dict[tuple[str | None, str | None], ssl.SSLContext] = {}
 
 
@@ -32,6 +35,9 @@ def tls_advice(said: str) -> str:
     for name, exists in ((CERT_FILE, Path.is_file), (CERT_DIR, Path.is_dir)):
         if (value := os.environ.get(name)) and not exists(Path(value)):
             return f"check its certificate; {name} names {value!r}, which is not there"
+    for name in _OF_OTHERS:
+        if (value := os.environ.get(name)) and not os.environ.get(CERT_FILE):
+            return f"check its certificate; {name} is not read here: set {CERT_FILE} to {value!r}"
     if "issuer" in said or "self-signed" in said or "self signed" in said:
         return f"check its certificate; authorities beside the system's are named by {CERT_FILE} or {CERT_DIR}"
     return "check its certificate"
