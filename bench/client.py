@@ -35,8 +35,8 @@ GOALS = [
     # What is kept: half as much again as was measured.
     *(Goal("burst", ours, 2.5, BARE, quick=3.5) for ours in (OURS, OPENAI)),
     *(Goal("paced", ours, 2.5, BARE, quick=3) for ours in (OURS, OPENAI)),
-    Goal("small", OURS, 2.4, BARE, quick=3),
-    Goal("small", OPENAI, 1.2, BARE, quick=1.8),
+    Goal("small", OURS, 2, BARE, quick=2.6),
+    Goal("small", OPENAI, 0.8, BARE, quick=1.2),
     # What is wanted.
     *(Goal("burst", ours, 1.7, BARE, guard=False) for ours in (OURS, OPENAI)),
     *(Goal("paced", ours, 1.25, BARE, guard=False) for ours in (OURS, OPENAI)),

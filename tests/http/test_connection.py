@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from autonomousai.config import Clocks
 from autonomousai.errors import IncompleteStreamError
 from autonomousai.http import connection as module
+from autonomousai.http.aiohttp_connector import _Protocol
 from autonomousai.http.connection import ClientConnection
 from autonomousai.http.decoding import MAX_PIECE
 from autonomousai.http.fairness import FairDispatcher
@@ -417,3 +418,22 @@ def test_a_valid_answer_is_heard_whole(parts: list[bytes], framing: str, at: lis
     }[framing]
 
     assert Heard(200, body, "whole", framing != "close") == asyncio.run(hear(cut(data, at)))
+
+
+@pytest.mark.parametrize("kind", ["aiohttp", "ours"])
+async def test_a_read_asks_for_less_than_the_c_library_maps(kind: str) -> None:
+    """asyncio's transports ask for 256 kB by themselves; others are left as they are."""
+    wire: Any = Wire()
+    wire.max_size = 256 * 1024
+    loop = asyncio.get_running_loop()
+    if kind == "ours":
+        connection: asyncio.Protocol = ClientConnection(
+            Origin(True, "host", 443), loop, FairDispatcher(loop), Sweep(loop), lambda _: None, lambda _: None
+        )
+    else:
+        connection = _Protocol(loop)
+        wire._extra["sslcontext"] = object()
+
+    connection.connection_made(wire)
+
+    assert wire.max_size < 128 * 1024

@@ -15,6 +15,7 @@ import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http_exceptions import HttpProcessingError
 
+from .read_size import bound_reads
 from .request_head import ONE_PIECE
 from .strict_heads import MAX_HEAD, TOO_LARGE, is_http, is_odd, match_usual_head, split_head
 
@@ -150,6 +151,7 @@ class _Protocol(ResponseHandler):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        bound_reads(transport)
         is_tls = transport.get_extra_info("sslcontext") is not None
         if not is_tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an end
             self._poll = select.poll()

@@ -20,6 +20,7 @@ from ..errors import HTTPError
 from ..timeouts import Clocks
 from .failures import closed_before_answer, cut, not_http, request_failed
 from .fairness import FairDispatcher
+from .read_size import bound_reads
 from .request_head import ONE_PIECE, Origin
 from .response_clocks import TimedResponse
 from .strict_heads import MAX_HEAD
@@ -334,6 +335,7 @@ class ClientConnection(TimedResponse):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)  # uvloop's is none by inheritance
+        bound_reads(transport)
         if not self.origin.tls and hasattr(select, "poll"):  # inside TLS, bytes are no sign of an answer
             self._poll = select.poll()
             self._poll.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
