@@ -69,8 +69,8 @@ LIMITS: dict[str, Footprint] = {
     "client OpenAICompatible": Footprint(20, 93, 17),
     "client AutonomousAI": Footprint(20, 91, 22),
     "server burst": Footprint(32, 91, 27),
-    "server paced": Footprint(42, 200, 42),
-    "server paced, usage": Footprint(42, 201, 42),
+    "server paced": Footprint(42, 199, 42),
+    "server paced, usage": Footprint(42, 200, 42),
     "server resumable": Footprint(48, 254, 51),
 }
 

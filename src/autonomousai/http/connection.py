@@ -342,7 +342,7 @@ class ClientConnection(TimedResponse):
         self._sweep.add(self)
 
     def data_received(self, data: bytes) -> None:
-        # An event that is handed on at once, as it came, passes no other function here.
+        # An event that is handed on at once, as it came, passes no other function here, and several that come at once only one.
         take = self._take
         if take is None or self.is_due or self._decoder is not None:
             take = None
@@ -364,7 +364,7 @@ class ClientConnection(TimedResponse):
             self._finish()
             return
         parts, dispatcher = self.parts, self.dispatcher
-        if take is None or len(parts) != 1 or dispatcher.room <= 1 or broken is not None:
+        if take is None or not parts or dispatcher.room <= 1 or broken is not None:
             if take is not None:
                 self._silent += len(data)
             self._note(broken)
@@ -372,7 +372,7 @@ class ClientConnection(TimedResponse):
         dispatcher.room -= 1
         self._silent = 0
         try:
-            if take(parts.pop()):
+            if take(parts.pop() if len(parts) == 1 else self._taken()):
                 if self._is_overdue:
                     self._end_overdue()
                 return
