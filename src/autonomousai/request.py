@@ -25,7 +25,7 @@ CALL_OPTIONS: Final = frozenset({"api_key", "headers", "proxy", "retries", "time
 
 #: How other clients name what is none of a call's here, and what says it. As a request field each would be sent to the server,
 #: where it does nothing, and a header in it may be a secret. A caller over the network may send any of them.
-_ELSEWHERE: Final = {
+ELSEWHERE: Final = {
     "extra_headers": "headers=",
     "default_headers": "headers=",
     "extra_query": "the query of the provider's base_url",
@@ -42,9 +42,9 @@ _ELSEWHERE: Final = {
 def take_options(arguments: dict[str, Any]) -> dict[str, Any]:
     """Take the options of a call out of its keyword *arguments*, and return them: what is left are request fields. Raises
     `TypeError` for the name that another client has for an option."""
-    if misnamed := _ELSEWHERE.keys() & arguments.keys():
+    if misnamed := ELSEWHERE.keys() & arguments.keys():
         name = min(misnamed)
-        raise TypeError(f"{name}= is no argument of a call here; use {_ELSEWHERE[name]}")
+        raise TypeError(f"{name}= is no argument of a call here; use {ELSEWHERE[name]}")
     if "extra_body" in arguments:
         _spread_extra_body(arguments)
     return {name: arguments.pop(name) for name in CALL_OPTIONS & arguments.keys()}

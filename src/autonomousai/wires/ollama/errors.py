@@ -15,8 +15,8 @@ def encode_ollama_error(error: BaseException) -> tuple[int, dict[str, str], byte
 
 
 def error_line(error: BaseException) -> bytes:
-    """Return the last line of a stream that broke."""
-    return msgspec.json.encode({"error": _text(error)}) + b"\n"
+    """Return the last line of a stream that broke; a model that is not here is reported before one begins."""
+    return msgspec.json.encode({"error": tell(error)[1]["message"]}) + b"\n"
 
 
 def _text(error: BaseException) -> str:
