@@ -583,7 +583,7 @@ def test_the_documented_defaults_are_the_defaults(tmp_path: Path) -> None:
     written = tomllib.loads(DOCUMENTED[-1])
     path = tmp_path / "config.toml"
     path.write_text(DOCUMENTED[-1])
-    config = load_config(path, {"ANTHROPIC_API_KEY": "k", "KEY_OF_THE_SHOP": "sk-shop"})
+    config = load_config(path, {"ANTHROPIC_API_KEY": "k", "GEMINI_API_KEY": "k", "KEY_OF_THE_SHOP": "sk-shop"})
     bare = Config()
 
     for table in ("server", "clocks", "retry", "breaker", "rescue", "resume"):

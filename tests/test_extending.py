@@ -62,7 +62,7 @@ def test_a_mistake_in_the_new_section_is_told_as_any_other(walk: Walk) -> None:
         walk.run("autonomousai config check wrong.toml 2>&1 || true")
         said[kind, rest] = walk.said[-1]
 
-    assert "'anthropic', 'autonomousai', 'echo'" in said["eco", ""]
+    assert "'anthropic', 'gemini', 'autonomousai', 'echo'" in said["eco", ""]
     assert "upstreams.u.greeting: is empty; write a text" in said["echo", 'greeting = ""']
     assert "known here: kind, greeting, context" in said["echo", "hello = 1"]
 
