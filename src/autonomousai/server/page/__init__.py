@@ -66,6 +66,13 @@ _WORKER: Final = "worker.js"
 _SHELL: Final = "shell.json"
 
 
+#: What programs read at the root. Ollama's clients look for its first words; who asks by curl is told what this is.
+_TO_PROGRAMS: Final = (
+    "Ollama is running, or rather autonomousai, which speaks its API and those of OpenAI, Anthropic and Google.\n"
+    "Browsers get a chat page here. Its models: /v1/models\n"
+)
+
+
 def routes() -> list[Route]:
     """The page, and its files."""
     return [
@@ -77,7 +84,7 @@ def routes() -> list[Route]:
 
 async def _page(request: Request) -> Response:
     if _is_program(request):  # which looks here whether Ollama runs (Ollama FAQ)
-        return PlainTextResponse("Ollama is running", headers={"cache-control": "no-store"})
+        return PlainTextResponse(_TO_PROGRAMS, headers={"cache-control": "no-store"})
     return page_files()["index.html"].response(request)
 
 
