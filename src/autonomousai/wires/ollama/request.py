@@ -66,7 +66,8 @@ def _role(param: str, value: Any) -> str:
 
 
 _ROLES: Final = _one_of("system", "user", "assistant", "tool", "developer", "function")
-_IMAGES: Final = list_of(either("text", {str: TEXT, type(None): ANYTHING}))
+_NULL: Final = Shape(lambda param, value: value, {"type": "null"})
+_IMAGES: Final = list_of(either("text", {str: TEXT, type(None): _NULL}))
 _CONTENT: Final = either("text, or a list of parts as OpenAI has them", {str: TEXT, list: list_of(OBJECT)})
 _ARGUMENTS: Final = either("an object, or its JSON", {dict: OBJECT, str: TEXT})
 
