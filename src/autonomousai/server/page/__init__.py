@@ -66,7 +66,7 @@ _WORKER: Final = "worker.js"
 _SHELL: Final = "shell.json"
 
 
-#: What programs read at the root. Ollama's clients look for its first words; who asks by curl is told what this is.
+#: What programs read at the root. Ollama's clients look for its first words; who asks by curl reads what this is.
 _TO_PROGRAMS: Final = (
     "Ollama is running, or rather autonomousai, which speaks its API and those of OpenAI, Anthropic and Google.\n"
     "Browsers get a chat page here. Its models: /v1/models\n"
