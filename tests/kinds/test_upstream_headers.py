@@ -25,6 +25,9 @@ route = ["far"]
 KEY = "gateway-key-never-to-be-seen"
 
 
+SCRIPTS = {"openai": Script.stream("Hello"), "anthropic": Script.messages("Hello"), "gemini": Script.gemini("Hello")}
+
+
 def load(path: Path, text: str) -> Config:
     file = path / "config.toml"
     file.write_text(text)
@@ -32,11 +35,10 @@ def load(path: Path, text: str) -> Config:
 
 
 @pytest.mark.parametrize("streams", [True, False])
-@pytest.mark.parametrize("kind", ["openai", "anthropic"])
+@pytest.mark.parametrize("kind", SCRIPTS)
 async def test_each_request_has_them(kind: str, streams: bool, tmp_path: Path) -> None:
     """Also where a worker got the config."""
-    script = Script.stream("Hello") if kind == "openai" else Script.messages("Hello")
-    async with ScriptedServer(script) as upstream:
+    async with ScriptedServer(SCRIPTS[kind]) as upstream:
         config = load(tmp_path, CONFIG.format(kind=kind, url=upstream.url))
         async with listening(create_app(unpacked(packed(config), Config))) as server:
             body = {"model": "mine", "messages": [{"role": "user", "content": "Hi"}], "stream": streams}

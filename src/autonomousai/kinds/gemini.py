@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from ..clients.vendors import GEMINI_VENDOR
 from ..errors import ConfigError
 from ..http.urls import clean_base_url
-from ..settings import Count, PriceConfig, Secret
+from ..settings import Count, PriceConfig, Secret, UpstreamHeaders
 from ..timeouts import Clocks
 from .kind import UpstreamConfig, UpstreamSetup, check_base_url
 
@@ -17,12 +17,14 @@ if TYPE_CHECKING:
 
 class GeminiConfig(UpstreamConfig, frozen=True, tag="gemini"):
     """A server that speaks Google's Gemini API: its root, under which ``/v1beta/models/{model}:generateContent`` is asked.
-    ``api_key``: absent, that of the vendor's variable for the vendor's own server, and none for another."""
+    ``api_key``: absent, that of the vendor's variable for the vendor's own server, and none for another. ``headers``: sent with
+    each request, over those that the client sends itself."""
 
     base_url: str = GEMINI_VENDOR.base_url
     api_key: Secret | None = None
     version: str = "v1beta"
     model: str | None = None
+    headers: UpstreamHeaders = {}
     vision: bool = True
     context: Count | None = None
     clocks: Clocks = Clocks()
@@ -61,5 +63,6 @@ class GeminiConfig(UpstreamConfig, frozen=True, tag="gemini"):
             timeout=self.clocks,
             vision=self.vision,
             context=self.context,
+            headers=self.headers,
             retries=0,
         )
