@@ -79,12 +79,6 @@ def test_a_usual_answer_is_noted_as_any_other(
     assert made(batch, usage, model) == sooner
 
 
-@pytest.mark.parametrize("batch", TEXTS.values(), ids=TEXTS)
-def test_a_count_of_nothing_is_none(batch: Batch) -> None:
-    """Servers that do not count send zeros; the tokens are estimated then, and priced."""
-    assert made(batch, None, "priced") == made(batch, Usage(), "priced")
-
-
 @pytest.mark.parametrize(
     "unusual",
     [{"ways": ["repeat"]}, {"spent": 3}, {"repeated": 3}, {"cache": "hit"}, {"cache": "miss"}, {"hedged": True}, {"joined": 9}],
@@ -99,7 +93,7 @@ def test_what_a_gateway_did_is_noted_as_by_all_rules(unusual: dict[str, Any], mo
 
 
 #: Of what is tried here: what has a price or tokens that need a closer look.
-CLOSER = {"models": {"steps", "tiers"}, "usages": {"no tokens", "cached", "reasoned"}}
+CLOSER = {"models": {"steps", "tiers"}, "usages": {"cached", "reasoned"}}
 
 
 @pytest.mark.parametrize("model", ["priced", "steps", "tiers", "free", "unknown"])

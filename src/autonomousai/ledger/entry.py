@@ -13,7 +13,7 @@ from typing import Any, Final
 import msgspec
 
 from ..answer import Answer
-from ..events import Extra, FinishReason, Usage
+from ..events import Extra, Usage
 from ..report import Attempt
 from ..telemetry.metrics import AnswerMeter, Asked
 from ..wires.anthropic_messages.members import usage_of
@@ -171,7 +171,7 @@ def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str
         or report.cache
         or report.spent
         or report.repeated
-        or (usage.extra or not usage.total_tokens if usage is not None else answer.others)  # which may count the prompt
+        or (usage.extra if usage is not None else answer.others)  # which may count the prompt
     ):
         return None
     upstream, model = attempt.upstream, meter.model
@@ -219,17 +219,10 @@ def _usual(meter: AnswerMeter, asked: Asked, prices: Prices, labels: Mapping[str
     )
 
 
-def _told(finish: FinishReason | None) -> Usage | None:
-    """Return what the upstream has counted. Of nothing but zeros that is nothing: no answer costs no token, and servers send
-    them that do not count."""
-    usage = None if finish is None else finish.usage
-    return usage if usage is not None and (usage.total_tokens or usage.prompt_tokens or usage.completion_tokens) else None
-
-
 def _tokens_of(answer: Answer, asked: Asked, tried: list[Attempt]) -> Tokens:
     """Return the tokens of an answer: the upstream's own count where there is one, else what the pieces make."""
     report, finish = answer.report, answer.finish
-    usage = _told(finish)
+    usage = None if finish is None else finish.usage
     if usage is not None and len(tried) < 2 and (report is None or not (report.spent or report.repeated)):
         return _counted(usage)  # as usual
     failed = sum(attempt.tokens for attempt in tried)
@@ -298,7 +291,7 @@ def _pieces_of(answer: Answer, failed: int) -> tuple[int, int, int]:
 def _attempts_of(tried: list[Attempt], answer: Answer, tokens: Tokens, prices: Prices, model: str) -> list[LedgerAttempt]:
     """Return the tries with the tokens and the cost of each. One that generated nothing costs nothing."""
     attempts = []
-    told = _told(answer.finish) is not None
+    told = answer.finish is not None and answer.finish.usage is not None
     ratio = int if told else tokens_per_piece(answer)
     for attempt in tried:
         ok = attempt.outcome == "ok"

@@ -58,7 +58,7 @@ def whole_answer(
         if answer.others:  # which may count the prompt
             return None
         prompt, completion = prompt_tokens(request), completion_tokens(answer)
-    elif usage.extra or usage.cached_tokens or usage.reasoning_tokens or not usage.total_tokens:
+    elif usage.extra or usage.cached_tokens or usage.reasoning_tokens:
         return None
     else:
         prompt, completion = usage.prompt_tokens, usage.completion_tokens
