@@ -59,7 +59,7 @@ def test_every_request_is_answered(where: str, server: str) -> None:
 
     assert 200 == answer.status
     if answer.headers.get_content_type() == "text/event-stream":
-        assert re.search(r"data: \[DONE\]|event: message_stop|event: response\.completed", body)
+        assert re.search(r"data: \[DONE\]|event: message_stop|event: response\.completed|\"finishReason\": ?\"STOP\"", body)
     else:
         document = json.loads(body)
         assert document.get("choices") or document.get("content") or document.get("output") or document.get("data")

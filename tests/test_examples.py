@@ -57,6 +57,8 @@ async def test_an_example_runs(name: str, monkeypatch: pytest.MonkeyPatch) -> No
     with scripted() as llm, ScriptedProvider(answer("Hello", " world"), tokens=3) as provider:
         monkeypatch.setenv("ANTHROPIC_BASE_URL", llm.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", "k")
+        monkeypatch.setenv("GOOGLE_GEMINI_BASE_URL", llm.url)
+        monkeypatch.setenv("GEMINI_API_KEY", "k")
         with OpenAICompatible(f"{llm.url}/v1", api_key="k") as asked:
             asked.create_completion("m", messages, stream=True).text()
         result = provider.create_completion("llama", messages)

@@ -115,6 +115,7 @@ def test_settings_reach_the_parts(monkeypatch):
         "retries": 0,
         "api": "chat",
         "vendor": None,
+        "headers": {},
     }
     assert expected == seen
     assert (7, 9, 5) == (gateway._settings.retry.attempts, gateway._settings.rescue.exact_tokens, gateway._settings.total)

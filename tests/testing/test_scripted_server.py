@@ -376,7 +376,8 @@ async def test_every_fault_stops_cleanly_while_the_client_still_hangs(fault: str
             assert 0 == len(server.open)
 
 
-PATHS = {"/v1/chat/completions": b'"chat.', "/v1/messages?beta=true": b'"message', "/v1/responses": b'"response'}
+PATHS = {"/v1/chat/completions": b'"chat.', "/v1/messages?beta=true": b'"message', "/v1/responses": b'"response',
+         "/v1beta/models/m:streamGenerateContent?alt=sse": b'"candidates'}  # fmt: skip
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -390,6 +391,27 @@ def test_a_fault_by_name_speaks_the_api_of_the_path(fault: str) -> None:
     assert 1 == len(steps)
     if text_of(bodies["/v1/responses"]):
         assert all(mark in bodies[path] for path, mark in PATHS.items())
+
+
+#: What a server without scripts is asked over the Gemini API -> what its answer holds.
+GEMINI = {
+    ":streamGenerateContent?alt=sse": b'{"text": " world"}',
+    ":generateContent": b'{"text": "Hello world"}',
+    ":countTokens": b'"totalTokens": 3',
+    ":embedContent": b'"embedding": {"values"',
+    ":batchEmbedContents": b'"embeddings": [{"values"',
+}
+
+
+@pytest.mark.parametrize("method", GEMINI)
+def test_without_a_script_the_gemini_api_is_answered_too(method: str) -> None:
+    """As the other APIs are; its paths name the model."""
+    body = json.dumps({"contents": [], "requests": [{}]}).encode()
+    script = ScriptedServer().take(Request("POST", f"/v1beta/models/m{method}", {}, body, b"", 0))
+    answer = b"".join(step.data for step in script.steps if isinstance(step, Send))
+
+    assert GEMINI[method] in answer
+    assert text_of(answer) == ("Hello world" if "generate" in method.lower() else "")
 
 
 def test_what_pytest_shows_of_a_request_holds_no_secret() -> None:

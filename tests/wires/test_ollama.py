@@ -31,7 +31,16 @@ TEMPLATES = (
 #: What an answer obeys, as OpenAI's clients write it.
 OPENAIS: Any = [{"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "a", "schema": {"type": "object"}}}]
 #: Contexts that are of no answer of this server: tokens of Ollama's own, and damaged ones.
-FOREIGN: Any = [[1, 2], [5], [3, 2**40], [6, 0x789C8A, 0x8E0000], context_of([("user", "a" * 99)])[:-2], [2.5], "a"]
+FOREIGN: Any = [
+    [1, 2],
+    [5],
+    [3, 2**40],
+    [6, 0x789C8A, 0x8E0000],
+    context_of([("user", "a" * 99)])[:-2],
+    [2.5],
+    [5.0, 2.0, -1.0],
+    "a",
+]
 PARTS: Any = [
     {"type": "text", "text": "Hello"},
     {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},

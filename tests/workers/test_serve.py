@@ -122,7 +122,7 @@ async def test_models_without_a_route_are_not_served(launch):
     process.signal(signal.SIGTERM)
     await process.ended()
 
-    assert {"llama": ["llama-3.3-70b"], "org/own": ["own"]} == {entry["id"]: entry["aliases"] for entry in listed}
+    assert {"llama": ["llama-3.3-70b"], "org/own": ["own"], "own": []} == {entry["id"]: entry["aliases"] for entry in listed}
     assert (404, "model_not_found") == missing.told
 
 

@@ -129,6 +129,20 @@ def _ranking(request: Mapping[str, Any]) -> Script:
     return document_script({"id": "rerank-scripted", "results": results[: request.get("top_n") or None]})
 
 
+def _gemini(request: Mapping[str, Any]) -> Script:
+    return Script.gemini_document("Hello world")
+
+
+def _gemini_stream(request: Mapping[str, Any]) -> Script:
+    return Script.gemini("Hello", " world")
+
+
+def _gemini_vectors(request: Mapping[str, Any]) -> Script:
+    asked = request.get("requests")
+    count = len(asked) if isinstance(asked, list) else 0
+    return document_script({"embeddings": [{"values": [0.25, -0.5, 1.0]}] * count})
+
+
 #: The end of a path -> what its API answers. Chats of the hosted service are below ``/ai/``; the root is chats' too.
 _ANSWERS: Final[dict[str, Callable[[Mapping[str, Any]], Script]]] = {
     "/chat/completions": _chat,
@@ -137,4 +151,9 @@ _ANSWERS: Final[dict[str, Callable[[Mapping[str, Any]], Script]]] = {
     "/completions": _texts,
     "/embeddings": _embeddings,
     "/rerank": _ranking,
+    ":generateContent": _gemini,
+    ":streamGenerateContent": _gemini_stream,
+    ":countTokens": lambda request: document_script({"totalTokens": 3}),
+    ":embedContent": lambda request: document_script({"embedding": {"values": [0.25, -0.5, 1.0]}}),
+    ":batchEmbedContents": _gemini_vectors,
 }

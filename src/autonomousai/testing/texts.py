@@ -10,13 +10,15 @@ from typing import Any
 #: Where one event of a stream ends, whatever its line ends are.
 EVENT_END = re.compile(rb"\r\n\r\n|\n\n|\r\r")
 #: In the event by which a stream says that it is complete, whatever its API.
-LAST_EVENT = re.compile(rb'^data: ?\[DONE\]|"type" ?: ?"(?:message_stop|response\.(?:completed|incomplete))"', re.MULTILINE)
+LAST_EVENT = re.compile(
+    rb'^data: ?\[DONE\]|"type" ?: ?"(?:message_stop|response\.(?:completed|incomplete))"|"finishReason" ?: ?"', re.MULTILINE
+)
 
 
 def text_of(body: bytes) -> str:
     """Return the text of the first choice of *body*: a stream as far as its events are complete, or a JSON document.
 
-    Of chat completions, text completions, Messages and Responses; ``""`` for what is none of these.
+    Of chat completions, text completions, Messages, Responses and the Gemini API; ``""`` for what is none of these.
     """
     if (document := _parsed(body.strip())) is not None:
         return _of_document(document)
@@ -52,16 +54,27 @@ def _of_event(event: Any) -> str:
         return _text(event, "delta")
     if choice := _first_choice(event):
         return _text(choice.get("delta"), "content") or _text(choice, "text")
-    return ""
+    return _of_candidate(event)
 
 
 def _of_document(document: Any) -> str:
     if choice := _first_choice(document):
         return _text(choice.get("message"), "content") or _text(choice, "text")
+    if candidate := _of_candidate(document):
+        return candidate
     parts = document.get("content")
     for item in document.get("output") or ():
         parts = [*(parts or ()), *(item.get("content") or ())]
     return "".join(_text(part, "text") for part in parts or ())
+
+
+def _of_candidate(document: Any) -> str:
+    candidates = document.get("candidates")
+    first = candidates[0] if isinstance(candidates, list) and candidates else None
+    content = first.get("content") if isinstance(first, dict) else None
+    parts = content.get("parts") if isinstance(content, dict) else None
+    said = [part for part in parts if isinstance(part, dict) and not part.get("thought")] if isinstance(parts, list) else []
+    return "".join(_text(part, "text") for part in said)
 
 
 def _first_choice(document: Any) -> Any:

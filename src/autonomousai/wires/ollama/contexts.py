@@ -35,10 +35,10 @@ def context_of(said: Iterable[Said]) -> list[int]:
     return [len(data), *numbers]
 
 
-def messages_of(context: list[int]) -> list[Said]:
+def messages_of(context: list[float]) -> list[Said]:
     """Return the conversation that *context* stands for. Raises `StatusError` 400 for one of another server."""
-    size, *numbers = context
     try:
+        size, *numbers = map(int, context)  # 5.0 is a whole number of JSON
         data = b"".join([number.to_bytes(_WIDTH) for number in numbers])[:size]
         unpacker = zlib.decompressobj()
         text = unpacker.decompress(data, _LONGEST)

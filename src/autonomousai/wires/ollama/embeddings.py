@@ -16,13 +16,16 @@ from ..openai_documents.embeddings import OPENAI_EMBEDDINGS, in_format
 from ..prompts import texts_or_tokens
 from ..raw import raw_request
 from ..request_body import decode_object
-from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, Schema, whole
+from ..shapes import ANYTHING, FLAG, NAME, OBJECT, TEXT, Schema, Shape, whole
 from .errors import encode_ollama_error
 from .request import EMPTY
 
 #: Where one text is embedded, which is the older way; and the member of an answer's echo that says so.
 _ONE: Final = "/api/embeddings"
 _ALONE: Final = "one"
+
+#: What stands where there is no text.
+_NOTHING: Final[tuple[Any, ...]] = (None, "", [])
 
 _COUNT: Final[Schema] = {"type": "integer", "minimum": 0}
 
@@ -39,11 +42,22 @@ _SHARED: Final = (
     RequestField("keep_alive", ANYTHING, "How long the model stays loaded.", becomes=""),
 )
 
+
+def _or_nothing(shape: Shape, *nothing: Any) -> Shape:
+    """Return the *shape* of texts, or of *nothing*, of which there are no vectors."""
+    return Shape(
+        lambda param, value: value if value in nothing else shape.check(param, value),
+        {"anyOf": [shape.schema, {"enum": list(nothing)}]},
+    )
+
+
 EMBED_FIELDS: Final = FieldTable(
     name="OllamaEmbedRequest",
     says="A request of Ollama's `/api/embed`. A field without a row is ignored.",
     rows=table_of(
-        _MODEL, RequestField("input", texts_or_tokens(NAME), "A text, or a list of texts; none empty but all."), *_SHARED
+        _MODEL,
+        RequestField("input", _or_nothing(texts_or_tokens(NAME), "", []), "A text, or a list of texts; none empty but all."),
+        *_SHARED,
     ),
     ignored=frozenset({"stream"}),
 )
@@ -51,7 +65,7 @@ EMBED_FIELDS: Final = FieldTable(
 ONE_FIELDS: Final = FieldTable(
     name="OllamaEmbeddingRequest",
     says="A request of Ollama's older `/api/embeddings`. A field without a row is ignored.",
-    rows=table_of(_MODEL, RequestField("prompt", NAME, "The text."), *_SHARED),
+    rows=table_of(_MODEL, RequestField("prompt", _or_nothing(NAME, ""), "The text."), *_SHARED),
     ignored=frozenset({"stream"}),
 )
 
@@ -73,14 +87,14 @@ class OllamaEmbedWire(DocumentWire):
         document = decode_object(body)
         is_one = path == _ONE
         table, wanted, other = (ONE_FIELDS, "prompt", "input") if is_one else (EMBED_FIELDS, "input", "prompt")
-        if not document.get(wanted):
+        if document.get(wanted) in _NOTHING:
             document[wanted] = document.pop(other, None)  # under the name that it has at the other path
         model = table.take(document, "model")
         echo = {_ALONE: True} if is_one else {}
-        if document.get(wanted) in (None, "", []):
-            return ChatRequest(model or "", [], echo={**echo, EMPTY: "load"})
         texts = table.take(document, wanted)
         checked = table.check(document)
+        if texts in _NOTHING:
+            return ChatRequest(model or "", [], echo={**echo, EMPTY: "load"})
         fields = {name: checked[name] for name in ("dimensions",) if name in checked}
         return raw_request(
             OPENAI_EMBEDDINGS.name,
