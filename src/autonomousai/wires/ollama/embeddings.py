@@ -88,7 +88,8 @@ class OllamaEmbedWire(DocumentWire):
         is_one = path == _ONE
         table, wanted, other = (ONE_FIELDS, "prompt", "input") if is_one else (EMBED_FIELDS, "input", "prompt")
         if document.get(wanted) in _NOTHING:
-            document[wanted] = document.pop(other, None)  # under the name that it has at the other path
+            there = document.pop(other, None)
+            document[wanted] = None if there in _NOTHING else there  # under the name that it has at the other path
         model = table.take(document, "model")
         echo = {_ALONE: True} if is_one else {}
         texts = table.take(document, wanted)
