@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 from autonomousai import OpenAICompatible, StreamError
 from autonomousai.errors import IncompleteStreamError, StatusError
 from autonomousai.events import Reasoning, ToolCall, ToolCalls, Usage
-from autonomousai.testing import Script, ScriptedServer
+from autonomousai.testing import Head, Pause, Script, ScriptedServer, Send
 from autonomousai.wires.registry import OPENAI_RESPONSES
 from tests.wires.responses import (
     USAGE,
@@ -133,6 +134,21 @@ async def test_an_answer_ends_at_a_stop_text(stop: Any, events: list[Any], text:
 
     assert (text, reason) == (said, result.finish and result.finish.reason)
     assert "stop" not in server.requests[0].json()
+
+
+async def test_a_text_is_checked_as_the_server_sent_it_beside_stop_texts() -> None:
+    """Another server of this package says what it sent, of which a part came before."""
+    pause = Pause()
+    sent = hashlib.sha256(b"one two").hexdigest()
+    rest = stream(delta(" two"), {**completed(), "x_autonomousai": {"length": 7, "sha256": sent}})
+    script = Script(Head(), Send(stream(created(), delta("one"))), pause, Send(rest))
+    async with ScriptedServer(script) as server, provider_of(server) as provider:
+        said = []
+        async for piece in provider.create_async_generator("m", HELLO, stream=True, stop=["STOP"]).texts():
+            said.append(piece)
+            pause.release()
+
+    assert "one two" == "".join(said)
 
 
 async def test_an_upstream_is_left_at_a_stop_text() -> None:

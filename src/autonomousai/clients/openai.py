@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 
 import msgspec
 
-from ..answer import Answer
 from ..batches import BatchStream, GeneratedBatches
 from ..capabilities import Capabilities, ProviderStatus, cannot_count
 from ..errors import ConfigError, HTTPError, StatusError
@@ -245,7 +244,8 @@ class OpenAICompatible(AsyncGeneratorProvider, PassedModelMixin):
         from ..stop_texts import ended_at  # noqa: PLC0415  few requests name texts
 
         fields = {name: value for name, value in request.fields.items() if name != "stop"}
-        answer = self.stream(msgspec.structs.replace(request, fields=fields), msgspec.structs.replace(options, answer=Answer()))
+        # The stream folds its answer itself: what is cut of it here would be missing in its checks.
+        answer = self.stream(msgspec.structs.replace(request, fields=fields), msgspec.structs.replace(options, answer=None))
         return GeneratedBatches(lambda: ended_at(texts, answer))
 
     def launch(
